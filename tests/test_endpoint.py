@@ -42,15 +42,70 @@ def test_an_address_means_what_it_says(url: str, expected: tuple[object, ...]) -
 
 
 @pytest.mark.parametrize(
+    ("url", "nodes", "others"),
+    [
+        ("redis+cluster://h", (("h", 6379),), ("cluster", None, 0, False, None, None)),
+        ("redis+cluster://u:p@h:1,i:2/", (("h", 1), ("i", 2)), ("cluster", None, 0, False, "u", None)),
+        ("rediss+cluster://[::1]:1,h?ssl_ca_certs=/a", (("::1", 1), ("h", 6379)),
+         ("cluster", None, 0, True, None, "/a")),
+        ("redis+sentinel://h/main", (("h", 26379),), ("sentinel", "main", 0, False, None, None)),
+        ("redis+sentinel://u:p@h:1,i/my-main.1/3", (("h", 1), ("i", 26379)),
+         ("sentinel", "my-main.1", 3, False, "u", None)),
+        ("REDISS+SENTINEL://H:1/7/0", (("h", 1),), ("sentinel", "7", 0, True, None, None)),
+    ],
+)  # fmt: skip
+def test_an_address_of_several_servers(url: str, nodes: tuple[object, ...], others: tuple[object, ...]) -> None:
+    read = endpoint(url)
+    assert read.nodes == nodes
+    assert (read.mode, read.service, read.db, read.tls, read.username, read.ca_file) == others
+    assert endpoint(str(read)).nodes == nodes
+
+
+def test_servers_and_sentinels_have_logins_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("secret")
+    settings = RedisConfig(
+        url="redis+sentinel://u:p@h/main/2",
+        sentinel_username="s",
+        sentinel_password_file=str(file),
+        sentinel_tls=True,
+    )
+    read = settings.endpoint({})
+    server, sentinel = read.server(("i", 1)), read.sentinel(("h", 26379))
+    assert (str(server), server.login(), server.mode) == ("redis://i:1/2", ("u", "p"), "single")
+    assert (str(sentinel), sentinel.login(), sentinel.mode) == ("rediss://h:26379/0", ("s", "secret"), "single")
+
+
+@pytest.mark.parametrize(
     ("url", "problem"),
     [
         ("", "must start with"),
         ("redis:/h", "must start with"),
         ("http://h", "must start with"),
-        ("redis+cluster://h", "must start with"),
+        ("redis+other://h", "must start with"),
         ("redis://a..b/0", "neither a name nor an address"),
         ("redis://-a", "neither a name nor an address"),
         ("redis://a,b:1", "neither a name nor an address"),
+        ("redis://a:1,b:1", r"several hosts; write redis\+cluster"),
+        ("rediss://a:1,b:1/0", "several hosts"),
+        ("redis+cluster://", "empty host"),
+        ("redis+cluster://a:1,", "empty host"),
+        ("redis+cluster://a:1,A:1", "lists a:1 twice"),
+        ("redis+cluster://a,a:6379", "lists a:6379 twice"),
+        ("redis+cluster://[::1]:1,[0::1]:1", "twice"),
+        ("redis+cluster://a:1/0", "only database 0"),
+        ("redis+cluster://a:1?db=0", "unknown option 'db'; allowed: none"),
+        ("redis+cluster://u:p@a:1,v:q@b:1", "more than one @"),
+        ("redis+cluster://a:1?ssl_ca_certs=/ca", "unknown option"),
+        ("redis+sentinel://a:1", "no name of the primary"),
+        ("redis+sentinel://a:1/", "no name of the primary"),
+        ("redis+sentinel://a:1//0", "no name of the primary"),
+        ("redis+sentinel://a:1/0", "/NAME/0"),
+        ("redis+sentinel://a:1/main/x", "whole number"),
+        ("redis+sentinel://a:1/main/0/1", "whole number"),
+        ("redis+sentinel://a:1/ma%20in", "the name 'ma in'"),
+        ("redis+sentinel://a:1,a:1/main", "twice"),
+        ("redis+sentinel://a:1/main?db=2", "unknown option"),
         ("redis://" + "a" * 64, "neither a name nor an address"),
         ("redis://127.1", "four numbers"),
         ("redis://0x7f.0.0.1.2", "four numbers"),
@@ -109,7 +164,8 @@ def refusal(text: str) -> str | None:
 
 
 _PIECES = st.sampled_from(
-    ["redis", "rediss", "unix", "://", ":", "/", "?", "&", "=", "#", "@", "%", "%40", "[", "]", "::1", "127.0.0.1",
+    ["redis", "rediss", "+cluster", "+sentinel", ",",
+     "unix", "://", ":", "/", "?", "&", "=", "#", "@", "%", "%40", "[", "]", "::1", "127.0.0.1",
      "h", "..", "-", "6379", "99999", "db", "ssl_ca_certs", "0", "2", " ", "\n", "ö", "\0", "\\"]
 )  # fmt: skip
 
@@ -118,7 +174,8 @@ _PIECES = st.sampled_from(
 def test_any_text_is_an_address_with_one_meaning_or_a_mistake(text: str) -> None:
     wrong = refusal(text)
     if wrong is not None:
-        assert len(text) < 6 or text not in wrong  # it may hold a password
+        # It may hold a password.
+        assert len(text) < 6 or text not in wrong or wrong.endswith("redis+cluster:// or redis+sentinel://")
         return
     read = endpoint(text)
     again = endpoint(str(read))

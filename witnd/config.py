@@ -15,7 +15,7 @@ from msgspec import Struct
 from witnd.domain.values.fields import short_repr, unknown_name
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks.notification import SCHEDULE
-from witnd.endpoint import Endpoint, endpoint, read_password
+from witnd.endpoint import Endpoint, SentinelLogin, endpoint, read_password
 from witnd.settings import READERS, Address, Durability, Network, host_name
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
@@ -36,14 +36,25 @@ class ConfigError(Exception):
 class RedisConfig(Struct, frozen=True, kw_only=True):
     url: str = DEFAULT_URL
     password_file: str = ""
+    sentinel_username: str = ""
+    sentinel_password_file: str = ""
+    sentinel_tls: bool = False
     prefix: str = "witn"
     partitions: int = 1
     durability: Durability = Durability("server")
 
     def endpoint(self, environ: Mapping[str, str] = os.environ) -> Endpoint:
         """Return address and login. A password file is checked here, and read again at each login."""
-        file = None if not self.password_file else str(_password_file(self.password_file, environ))
-        server = endpoint(self.url, password_file=file)
+        file = _password_file("password_file", self.password_file, environ)
+        sentinels = SentinelLogin(
+            username=self.sentinel_username or None,
+            password_file=_password_file("sentinel_password_file", self.sentinel_password_file, environ),
+            tls=self.sentinel_tls,
+        )
+        server = endpoint(self.url, password_file=file, sentinels=sentinels)
+        if server.mode != "sentinel" and sentinels != SentinelLogin():
+            problem = "is not a redis+sentinel:// address, but a redis.sentinel_ setting is set; remove that setting"
+            raise ConfigError([Mistake("redis.url", problem)])
         try:
             server.context()
         except OSError as error:
@@ -215,16 +226,18 @@ def _environment_settings(environ: Mapping[str, str], mistakes: list[Mistake]) -
             yield _Setting(variable, section, name, text, from_text=True)
 
 
-def _password_file(text: str, environ: Mapping[str, str]) -> Path:
-    """Return the path of the password file. Raises ConfigError if it cannot be read or is empty."""
-    file = Path(text)
+def _password_file(setting: str, text: str, environ: Mapping[str, str]) -> str | None:
+    """Return the path of a password file. Raises ConfigError if it cannot be read or is empty."""
+    if not text:
+        return None
+    where, file = f"redis.{setting}", Path(text)
     if text.startswith(CREDENTIAL):
         folder = environ.get("CREDENTIALS_DIRECTORY")
         if folder is None:
             raise ConfigError(
                 [
                     Mistake(
-                        "redis.password_file",
+                        where,
                         f"names the {text}, but systemd has passed no credentials; add "
                         f"LoadCredential={text.removeprefix(CREDENTIAL)}:/path to the unit",
                     )
@@ -234,12 +247,10 @@ def _password_file(text: str, environ: Mapping[str, str]) -> Path:
     try:
         password = read_password(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            [Mistake("redis.password_file", f"cannot be read from {file}: {error}; correct it")]
-        ) from error
+        raise ConfigError([Mistake(where, f"cannot be read from {file}: {error}; correct it")]) from error
     if not password:
-        raise ConfigError([Mistake("redis.password_file", f"names {file}, which is empty; write the password into it")])
-    return file
+        raise ConfigError([Mistake(where, f"names {file}, which is empty; write the password into it")])
+    return str(file)
 
 
 def _state_dir(text: str, environ: Mapping[str, str]) -> tuple[Path, bool]:

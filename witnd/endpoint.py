@@ -1,4 +1,4 @@
-"""The address of a Redis server, parsed from its URL.
+"""The address of a Redis server, of a cluster, or of Sentinels, parsed from its URL.
 
 An ambiguous URL, which programs read in different ways, is refused.
 """
@@ -7,30 +7,61 @@ import re
 import ssl
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Final, Literal
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-SCHEMES = ("redis", "rediss", "unix")
+Mode = Literal["single", "cluster", "sentinel"]
+Node = tuple[str, int]  # host and port
+
+# Scheme → how the server is found, and whether it uses TLS.
+SCHEMES: Final[dict[str, tuple[Mode, bool]]] = {
+    "redis": ("single", False),
+    "rediss": ("single", True),
+    "unix": ("single", False),
+    "redis+cluster": ("cluster", False),
+    "rediss+cluster": ("cluster", True),
+    "redis+sentinel": ("sentinel", False),
+    "rediss+sentinel": ("sentinel", True),
+}
 DEFAULT_PORT = 6379
+SENTINEL_PORT = 26379
 # The longest name of a unix socket on Linux.
 SOCKET_PATH_BYTES = 107
 _DATABASE_MAX = 2**31 - 1
 
 _URL = re.compile(r"([A-Za-z+]+)://(?:([^@/?#]*)@)?([^@/?#]*)(/[^?#]*)?(?:\?([^#]*))?", re.ASCII)
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]*))?", re.ASCII)
+_SERVICE = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 _ESCAPED = "write / ? # @ and % of a password as %2F %3F %23 %40 and %25"
 
 
+class SentinelLogin(Struct, frozen=True, kw_only=True):
+    """Login and TLS of the Sentinels, which differ from those of the servers."""
+
+    username: str | None = None
+    password_file: str | None = None
+    tls: bool = False
+
+
 class Endpoint(Struct, frozen=True, kw_only=True):
     """Address and login of a server: `path` of a unix socket, else `host` and `port`.
 
-    `password_file` is read at each login, so a new password is used from the next connection on.
+    In the other modes, the primary is found by asking one of `nodes`: nodes of a cluster, or Sentinels that watch the
+    primary called `service`. `password_file` is read at each login, so a new password is used from the next connection
+    on.
     """
 
+    mode: Mode = "single"
+    nodes: tuple[Node, ...] = ()
+    service: str | None = None
+    sentinels: SentinelLogin = SentinelLogin()
+    is_sentinel: bool = False  # the address of one Sentinel
+    is_routed: bool = False  # the address of one of several servers
     host: str | None = None
     port: int = DEFAULT_PORT
     path: str | None = None
@@ -54,15 +85,43 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             return self.username, password or ""
         return (password,) if password else ()
 
+    def server(self, node: Node) -> "Endpoint":
+        """Return the endpoint of one server of a cluster, or behind Sentinels."""
+        host, port = node
+        return replace(self, mode="single", is_routed=True, nodes=(), service=None, host=host, port=port)
+
+    def sentinel(self, node: Node) -> "Endpoint":
+        """Return the endpoint of one Sentinel."""
+        (host, port), login = node, self.sentinels
+        return Endpoint(
+            is_sentinel=True,
+            host=host,
+            port=port,
+            username=login.username,
+            password_file=login.password_file,
+            tls=login.tls,
+            ca_file=self.ca_file,
+        )
+
     def __str__(self) -> str:
         """Return the address without the password."""
         if self.path is not None:
             return f"unix://{quote(self.path)}"
-        host = f"[{quote(self.host, safe=':')}]" if self.host and ":" in self.host else self.host
-        return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.db}"
+        scheme = "rediss" if self.tls else "redis"
+        if self.mode == "cluster":
+            return f"{scheme}+cluster://{','.join(map(node_text, self.nodes))}"
+        if self.mode == "sentinel":
+            return f"{scheme}+sentinel://{','.join(map(node_text, self.nodes))}/{self.service}/{self.db}"
+        return f"{scheme}://{node_text((self.host or '', self.port))}/{self.db}"
 
     def __repr__(self) -> str:
         return f"Endpoint({self})"
+
+
+def node_text(node: Node) -> str:
+    """Return a host and port in the form of a URL."""
+    host, port = node
+    return f"[{quote(host, safe=':')}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def read_password(file: Path) -> str:
@@ -70,14 +129,21 @@ def read_password(file: Path) -> str:
     return file.read_text(encoding="utf-8").rstrip("\r\n")
 
 
-def endpoint(url: str, *, password: str | None = None, password_file: str | None = None) -> Endpoint:
-    """Parse a URL. `password` or `password_file` replaces the password in it.
+def endpoint(
+    url: str,
+    *,
+    password: str | None = None,
+    password_file: str | None = None,
+    sentinels: SentinelLogin | None = None,
+) -> Endpoint:
+    """Parse a URL. `password` or `password_file` replaces the password in it. `sentinels`: how to log in there.
 
     Raises ValueError with the reason, as a predicate: "has more than one @".
     """
     scheme, _, rest = url.partition("://")
     if scheme.lower() not in SCHEMES:
-        raise ValueError("must start with redis://, rediss:// or unix://")
+        raise ValueError("must start with redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://")
+    mode, tls = SCHEMES[scheme.lower()]
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("has a space, a control character or a character outside ASCII; percent-encode it, as in %20")
     if "#" in rest:
@@ -88,22 +154,27 @@ def endpoint(url: str, *, password: str | None = None, password_file: str | None
     _, user, place, path, query = found.groups()
     if "@" in f"{path}{query}":
         raise ValueError(f"has an @ after the host; {_ESCAPED}")
-    allowed = ("db", "ssl_ca_certs") if scheme.lower() == "rediss" else ("db",)
+    # In the URL of Sentinels, the database is part of the path; a cluster has only one.
+    allowed = (*(("db",) if mode == "single" else ()), *(("ssl_ca_certs",) if tls else ()))
     options = _options(query or "", allowed)
     login = _login(user)
     if password or password_file:
         login = replace(login, password=password, password_file=password_file)
     if scheme.lower() == "unix":
         return replace(login, path=_socket(place, path or ""), db=_database(options.get("db", "0")))
+    login = replace(login, tls=tls, ca_file=options.get("ssl_ca_certs"))
+    if mode == "cluster":
+        if path not in (None, "/"):
+            raise ValueError(f"has the path {path!r}; a cluster has only database 0: remove the path")
+        return replace(login, mode=mode, nodes=_nodes(place, DEFAULT_PORT))
+    if mode == "sentinel":
+        service, db = _service(path or "")
+        login = replace(login, sentinels=sentinels or SentinelLogin())
+        return replace(login, mode=mode, nodes=_nodes(place, SENTINEL_PORT), service=service, db=db)
+    if "," in place and ":" in place.partition(",")[0]:
+        raise ValueError("lists several hosts; write redis+cluster:// or redis+sentinel://, or only one host")
     host, port = _host_and_port(place)
-    return replace(
-        login,
-        host=host,
-        port=port,
-        db=_choose_database(path or "", options),
-        tls=scheme.lower() == "rediss",
-        ca_file=options.get("ssl_ca_certs"),
-    )
+    return replace(login, host=host, port=port, db=_choose_database(path or "", options))
 
 
 def _decode(text: str, what: str) -> str:
@@ -123,7 +194,7 @@ def _options(query: str, allowed: tuple[str, ...]) -> dict[str, str]:
     for item in filter(None, query.split("&")):
         name, _, text = item.partition("=")
         if name not in allowed:
-            raise ValueError(f"has the unknown option {name!r}; allowed: {', '.join(sorted(allowed))}")
+            raise ValueError(f"has the unknown option {name!r}; allowed: {', '.join(sorted(allowed)) or 'none'}")
         if name in options:
             raise ValueError(f"has the option {name!r} twice; write it once")
         if not text:
@@ -151,7 +222,33 @@ def _socket(place: str, path: str) -> str:
     return name
 
 
-def _host_and_port(place: str) -> tuple[str, int]:
+def _nodes(place: str, port: int) -> tuple[Node, ...]:
+    """Return the hosts and ports of a list with commas."""
+    found: list[Node] = []
+    for text in place.split(","):
+        if not text:
+            raise ValueError("has an empty host in its list; write host:port,host:port")
+        node = _host_and_port(text, port)
+        if node in found:
+            raise ValueError(f"lists {node_text(node)} twice; write each host once")
+        found.append(node)
+    return tuple(found)
+
+
+def _service(path: str) -> tuple[str, int]:
+    """Return the name of the primary and the database, from /NAME or /NAME/DB."""
+    name, slash, database = path.removeprefix("/").partition("/")
+    if not name:
+        raise ValueError("has no name of the primary; write redis+sentinel://host:26379/NAME, as the Sentinels call it")
+    if name.isdigit() and not slash:
+        raise ValueError(f"has the database {name!r} in place of the primary's name; write /NAME/{name}")
+    name = _decode(name, "name of the primary")
+    if _SERVICE.fullmatch(name) is None:
+        raise ValueError(f"has the name {name!r} of the primary; use a-z, A-Z, 0-9, dot, dash and underscore")
+    return name, _database(database) if slash else 0
+
+
+def _host_and_port(place: str, default: int = DEFAULT_PORT) -> Node:
     found = _HOST_PORT.fullmatch(place)
     if found is None:
         if place.startswith("[") or place.count(":") > 1:
@@ -160,7 +257,7 @@ def _host_and_port(place: str) -> tuple[str, int]:
     host, port = found.groups()
     if not host:
         raise ValueError("has no host; write redis://127.0.0.1:6379/0")
-    number = int(port) if port and len(port) < 10 else DEFAULT_PORT if not port else 0
+    number = int(port) if port and len(port) < 10 else default if not port else 0
     if not 1 <= number <= 65535:
         raise ValueError("has no usable port; it must be a number from 1 to 65535")
     return _ipv6(host[1:-1]) if host.startswith("[") else _name(host), number

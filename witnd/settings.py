@@ -226,6 +226,9 @@ READERS: Mapping[str, Mapping[str, Reader]] = {
     "redis": {
         "url": Reader(_url),
         "password_file": Reader(_password_file),
+        "sentinel_username": Reader(_text),
+        "sentinel_password_file": Reader(_password_file),
+        "sentinel_tls": Reader(_flag, _flag_text),
         "prefix": Reader(_name),
         "partitions": Reader(_whole(1, MOST_PARTITIONS), _number),
         "durability": Reader(_durability),

@@ -346,7 +346,7 @@ def now(deployment: Deployment) -> int:
 def test_another_number_of_partitions_is_a_mistake_of_configuration(deployment: Deployment) -> None:
     deployment.create()
     one = named(report(deployment, 2, WITND_REDIS__PARTITIONS="3"), "deployment")
-    assert "has 1, which cannot change" in one["found"]
+    assert "but this deployment has 1" in one["found"]
     assert one["remedy"].startswith("set it to 1")
 
 

@@ -32,6 +32,8 @@ OF_THE_LIBRARY = {"client|setinfo", "ping", "unsubscribe"}
 # What doctor runs anyway, or notices otherwise, or what works without: names of connections, the database of the URL,
 # the durability that is not configured, the demo.
 UNASKED = {"acl", "client", "config", "info", "ping", "scard", "select", "unsubscribe", "wait", "waitaof"}
+# What finds the primary behind Sentinels and in a cluster; a sentence of the documentation adds them.
+ROUTING = {"cluster|info", "cluster|slots", "role"}
 # What only `witnd doctor` needs, and its documentation says so.
 OPTIONAL = {"acl|dryrun"}
 
@@ -92,9 +94,13 @@ def server_commands(server: Server) -> set[str]:
 
 
 def test_the_documented_commands_are_those_that_the_source_sends(session_server: Server) -> None:
-    wanted = source_commands(server_commands(session_server)) - OPTIONAL | OF_THE_LIBRARY
+    wanted = source_commands(server_commands(session_server)) - OPTIONAL - ROUTING | OF_THE_LIBRARY
     assert documented_commands("witnd") == sorted(wanted), " ".join(f"+{one}" for one in sorted(wanted))
     assert "-@all" in documented_line("witnd")
+    text = (ROOT / "docs/how-to/run-in-production.md").read_text()
+    assert (
+        f"also needs `{' '.join(f'+{one}' for one in sorted(ROUTING, key=lambda one: (one != 'role', one)))}`" in text
+    )
 
 
 def test_no_documented_command_is_dangerous_but_those_that_tell_settings(session_server: Server) -> None:

@@ -134,7 +134,7 @@ def test_settings_are_changed_in_their_file_which_is_named(admin: Dashboard) -> 
 
 
 def test_a_server_that_tells_nothing_hides_no_setting(admin: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def loading(_: object) -> None:
+    async def loading(*_: object) -> None:
         raise StoreRefused("Redis is still loading its data", "wait until it has finished")
 
     monkeypatch.setattr("witnd.app.status.safety.read_health", loading)

@@ -45,6 +45,8 @@ MEANINGS = {
     "embedded.died": "The private server exited. The daemon restarts it up to five times, then exits.",
     "endpoint.unreadable": "The stored state of an endpoint is damaged. The daemon treats the endpoint as healthy.",
     "endpoint.suspended": "An endpoint answered 410, or failed for five days. See `witnd deliveries resume`.",
+    "events.forwarded": "Events arrived in the log that their key had before a repartition. They are in the right log "
+    "now.",
     "held.retried": "The catalogue changed: of `looked_at` keys with held events, `retried` can be placed now.",
     "http.failed": "A request met an error in witnd itself. The answer was 500 with the same `request_id`. At most one "
     "line a second for each route and kind of error; `suppressed` counts those in between.",
@@ -90,6 +92,7 @@ MEANINGS = {
     "partition.resumed": "Redis is safe again, and the partition continues.",
     "partition.running": "This daemon owns the partition and continues after the entry `cursor`.",
     "partition.stopped": "Redis lost data of this partition, so this daemon processes it no more. See `remedy`.",
+    "partition.reloading": "The partition is loaded again: Redis lost entries or steps that were not confirmed.",
     "partition.undone": "Redis lost steps that were not confirmed, as after a failover. They are decided again.",
     "steps.confirmed": "Steps of a partition are confirmed again.",
     "steps.unconfirmed": "Steps of a partition are written, but `redis.durability` is not confirmed. Webhooks wait.",

@@ -12,7 +12,7 @@ FOUND = [
     *(f"A{n}" for n in range(1, 22)),
     *(f"B{n}" for n in range(1, 12)),
     *(f"C{n}" for n in (1, *range(4, 13), 18, 19, 20)),
-    *(f"R{n}" for n in range(1, 65)),
+    *(f"R{n}" for n in range(1, 68)),
 ]
 TEST = re.compile(r"`(tests/[\w/]+\.py)((?:::\w+)*)`")
 NO_TEST = "No test: "

@@ -27,7 +27,8 @@ def _preload(**settings: str) -> dict[str, str]:
     return {"LD_PRELOAD": str(_LIBRARY), **_REAL_TIMERS, **settings}
 
 
-def _clock(file: Path) -> dict[str, str]:
+def faked_clock(file: Path) -> dict[str, str]:
+    """The environment of a server whose clock is ahead by the seconds in a file."""
     return _preload(FAKETIME_TIMESTAMP_FILE=str(file), FAKETIME_NO_CACHE="1")
 
 
@@ -44,7 +45,7 @@ class ClockedServer:
         self._lease = lease
         self._clock = directory / "clock"
         self.jump(0)
-        self.server = Server(directory, environ=_clock(self._clock))
+        self.server = Server(directory, environ=faked_clock(self._clock))
 
     @property
     def now_ms(self) -> float:
@@ -62,7 +63,7 @@ class ClockedServer:
         one = Daemon(
             self.server,
             self.directory / name,
-            environ=_preload(FAKETIME=f"{self._base_s:+.3f}") if clock is None else _clock(clock),
+            environ=_preload(FAKETIME=f"{self._base_s:+.3f}") if clock is None else faked_clock(clock),
             billing__period="day",
             billing__grace="0",
             daemon__instance=name,

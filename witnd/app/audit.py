@@ -11,7 +11,7 @@ from witnd.app.services import Services
 from witnd.audit.acknowledged import Acknowledged, missing_events
 from witnd.audit.invoices.run import audit_invoices
 from witnd.audit.invoices.totals import InvoiceAudit
-from witnd.audit.run import PartitionAudit, Progress, audit_partition
+from witnd.audit.run import PartitionAudit, Progress, audit_partitions
 from witnd.audit.scope import Mismatch, RepairedLine
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId
@@ -67,7 +67,8 @@ async def audit(
     acknowledged: Iterable[Acknowledged] | None = None,
     progress: Progress = _ignore,
 ) -> Report:
-    """Audit everything, or only one partition without invoices. `quick`: check only the sums."""
+    """Audit everything, or only one partition without invoices, with all partitions that were one with it. `quick`:
+    check only the sums."""
     config, store = services.config, services.catalogue_store
     catalogue = Catalogue()
 
@@ -77,10 +78,10 @@ async def audit(
         return catalogue
 
     async with open_reads(services.server) as reads:
-        verdicts = [
-            await audit_partition(reads, keys, learn, quick=quick, progress=progress)
-            for keys in services.chosen(partition)
-        ]
+        services.chosen(partition)  # refuses an unknown one
+        verdicts = await audit_partitions(
+            reads, services.partitions, learn, quick=quick, progress=progress, only=partition
+        )
         books = None
         if partition is None:
             keys = BillingKeys(config.redis.prefix)

@@ -56,7 +56,9 @@ async def standing(services: Services) -> Standing | str:
     """Return the summary, read on one connection, or the reason why it is not available."""
     try:
         async with open_reads(services.server) as reads:
-            health = await safety.read_health(partial(reads.connection.ask, seconds=ANSWER_SECONDS))
+            health = await safety.read_health(
+                partial(reads.connection.ask, seconds=ANSWER_SECONDS), services.server.mode
+            )
             wanted = [("XLEN", services.keys.changes)]
             for keys in services.partitions:
                 wanted += [("XLEN", keys.events), ("XLEN", keys.resolutions), ("XLEN", keys.lines)]

@@ -9,6 +9,7 @@ from witnd.fold.history import decode_history
 from witnd.store.keys import Keys
 from witnd.store.query.reads import ITEMS, PAGE, Command, Reads, text_of
 from witnd.store.records.codec import decode_outcome
+from witnd.store.records.lineage import Lineage
 
 # An acknowledged event: its partition and log entry id.
 Acknowledged: TypeAlias = tuple[int, EntryId]
@@ -20,29 +21,40 @@ async def missing_events(
     reads: Reads, partitions: Sequence[Keys], acknowledged: Iterable[Acknowledged]
 ) -> tuple[int, list[Acknowledged]]:
     """Return how many events were compared, and those that are in no log, history or fate, in order."""
+    lineages = await reads.lineages(partitions)
     rest: set[Acknowledged] = set()
     given, count = iter(acknowledged), 0
     while page := list(islice(given, PAGE)):
         count += len(page)
-        rest.update(await _without_log_or_fate(reads, partitions, page))
+        rest.update(await _without_log_or_fate(reads, partitions, lineages, page))
     # Applied events that were trimmed from the log are in the history of their outcome.
-    for keys in partitions:
-        wanted = {entry for partition, entry in rest if partition == keys.partition}
-        if wanted:
-            found = await _in_histories(reads, keys, wanted)
-            rest -= {(keys.partition, entry) for entry in found}
+    for keys, lineage in zip(partitions, lineages, strict=True):
+        places: dict[EntryId, list[Acknowledged]] = {}
+        for partition, entry in rest:
+            if partition in (keys.partition, lineage.log_of(keys.partition, entry)):
+                places.setdefault(entry, []).append((partition, entry))
+        if places:
+            for entry in await _in_histories(reads, keys, set(places)):
+                rest.difference_update(places[entry])
     return count, sorted(rest)
 
 
 async def _without_log_or_fate(
-    reads: Reads, partitions: Sequence[Keys], page: Sequence[Acknowledged]
+    reads: Reads, partitions: Sequence[Keys], lineages: Sequence[Lineage], page: Sequence[Acknowledged]
 ) -> list[Acknowledged]:
+    """Return the events that are in no log and have no fate. After a repartition, the number of an event's partition
+    may be that of its log, or that of its outcome."""
     commands: list[Command] = []
+    places: list[Acknowledged] = []
     for partition, entry in page:
-        keys, name = partitions[partition], text_of(entry)
-        commands += (("XRANGE", keys.events, name, name), ("HEXISTS", keys.fates, name))
+        name, log = text_of(entry), lineages[partition].log_of(partition, entry)
+        for number in dict.fromkeys((partition, log)):
+            keys = partitions[number]
+            commands += (("XRANGE", keys.events, name, name), ("HEXISTS", keys.fates, name))
+            places.append((partition, entry))
     answers = await reads.pipeline(*commands)
-    return [one for one, rows, fate in zip(page, answers[::2], answers[1::2], strict=True) if not rows and not fate]
+    found = {place for place, rows, fate in zip(places, answers[::2], answers[1::2], strict=True) if rows or fate}
+    return [one for one in page if one not in found]
 
 
 async def _in_histories(reads: Reads, keys: Keys, wanted: set[EntryId]) -> set[EntryId]:

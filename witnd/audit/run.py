@@ -1,12 +1,12 @@
-"""Audit one partition: recount every outcome and compare the sums.
+"""Audit partitions: recount every outcome and compare the sums.
 
-Each outcome is read in one transaction, so the audit also works on a running system. Sums cover the whole partition
-and are exact only if it did not change meanwhile; otherwise they are repeated a few times. If they differ, a second
-pass finds the outcomes. Nothing is written.
+Each outcome is read in one transaction, so the audit also works on a running system. Sums cover a whole partition, or
+all partitions that repartitions made of one. They are exact only if nothing changed meanwhile; otherwise they are
+repeated a few times. If they differ, a second pass finds the outcomes. Nothing is written.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -16,22 +16,33 @@ from witnd.audit.partition.lists import (
     check_fates,
     check_held_events,
     check_lines,
-    check_log,
     check_resolutions,
 )
-from witnd.audit.partition.lookups import check_customers, check_days, check_lookups, compare_lookups
+from witnd.audit.partition.log import check_log
+from witnd.audit.partition.lookups import check_customers, check_days, check_lookups
 from witnd.audit.partition.outcomes import check_outcomes
-from witnd.audit.scope import DamagedOutcome, LineSum, Mismatch, RepairedLine, Scope, Totals, accepted_count
+from witnd.audit.partition.sums import ALL_FATES, check_sums
+from witnd.audit.scope import (
+    DamagedOutcome,
+    Family,
+    LineSum,
+    Mismatch,
+    PassState,
+    RepairedLine,
+    Scope,
+    Totals,
+    joined_totals,
+)
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.outcome import STATUSES
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 from witnd.store.partition.holds import holds
-from witnd.store.query.reads import FATES, Command, Position, Reads
+from witnd.store.query.reads import Command, Position, Reads
+from witnd.store.records.lineage import Lineage
 from witnd.store.records.log_snapshot import check_snapshot
 
 ATTEMPTS: Final = 4
-_FATES: Final = ("applied", *FATES)
-_STATUSES: Final = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
 
 Progress = Callable[[str], None]
 LoadCatalogue = Callable[[], Awaitable[Catalogue]]
@@ -58,36 +69,101 @@ class PartitionAudit(Struct, frozen=True, kw_only=True):
     repaired: list[RepairedLine]
 
 
-async def audit_partition(
-    reads: Reads, keys: Keys, load_catalogue: LoadCatalogue, *, quick: bool, progress: Progress
-) -> PartitionAudit:
-    """Audit a partition. Raises the errors of reads. `load_catalogue` returns the current catalogue."""
+async def audit_partitions(
+    reads: Reads,
+    partitions: Sequence[Keys],
+    load_catalogue: LoadCatalogue,
+    *,
+    quick: bool,
+    progress: Progress,
+    only: int | None = None,
+) -> list[PartitionAudit]:
+    """Audit all partitions, or the family of one (`only`). Raises the errors of reads. `load_catalogue` returns the
+    current catalogue."""
+    found: list[PartitionAudit] = []
+    for family in families(partitions, await reads.lineages(partitions)):
+        if only is None or any(keys.partition == only for keys in family.partitions):
+            found += await _audit_family(reads, family, load_catalogue, quick=quick, progress=progress)
+    return sorted(found, key=lambda one: one.partition)
+
+
+def families(partitions: Sequence[Keys], lineages: Sequence[Lineage]) -> list[Family]:
+    """Group partitions by the one that repartitions made them of."""
+    found: dict[int, list[Keys]] = {}
+    for keys, lineage in zip(partitions, lineages, strict=True):
+        root = lineage.origins[0].number if lineage.origins else keys.partition
+        found.setdefault(root, []).append(keys)
+    return [Family(members, len(partitions)) for members in found.values()]
+
+
+async def _audit_family(
+    reads: Reads, family: Family, load_catalogue: LoadCatalogue, *, quick: bool, progress: Progress
+) -> list[PartitionAudit]:
     precise = False
     for attempt in range(ATTEMPTS):
-        before = await reads.position(keys)
+        before = [await reads.position(keys) for keys in family.partitions]
         catalogue = await load_catalogue()
-        revision = catalogue.revision
-        scope = Scope(reads, keys, catalogue, quick=quick, precise=precise)
-        for key, hold in (await holds(reads, [keys])).items():
-            scope.hold(key, hold)
-        _check_gap(scope, before)
-        await _walk(scope, progress)
-        complete = before.snapshot.added == before.snapshot.length and not before.gaps
-        await _find_statuses(scope)
-        await _check_lists(scope, before, complete=complete, progress=progress)
-        lost = await _trimmed_counts(reads, keys)
-        after = await reads.position(keys)
+        shared = PassState()
+        scopes = [
+            Scope(reads, keys, catalogue, quick=quick, precise=precise, family=family, shared=shared)
+            for keys in family.partitions
+        ]
+        complete = all(one.snapshot.added == one.snapshot.length and not one.gaps for one in before)
+        trimmed = await _pass(scopes, before, complete=complete, progress=progress)
+        after = [await reads.position(keys) for keys in family.partitions]
+        is_same = [one.sequence for one in after] == [one.sequence for one in before]
         # Outcomes can open under newer terms meanwhile.
-        exact = after.sequence == before.sequence and (await load_catalogue()).revision == revision
+        exact = is_same and (await load_catalogue()).revision == catalogue.revision
         if exact:
-            wrong = scope.count
-            _check_sums(scope, before, complete=complete, trimmed=lost)
-            if scope.count > wrong and not precise and attempt < ATTEMPTS - 1:
+            wrong = sum(scope.count for scope in scopes)
+            _compare(scopes, before, complete=complete, trimmed=trimmed)
+            is_worse = sum(scope.count for scope in scopes) > wrong
+            if is_worse and not precise and attempt < ATTEMPTS - 1:
                 precise = True  # repeat to find the outcomes, counting every key once
                 continue
             break
-        progress(f"partition {keys.partition} changed meanwhile; summing again")
-    return _result(scope, before, exact=exact, complete=complete)
+        progress(f"{_words(family)} changed meanwhile; summing again")
+    return [
+        _result(scope, position, exact=exact, complete=complete) for scope, position in zip(scopes, before, strict=True)
+    ]
+
+
+async def _pass(
+    scopes: Sequence[Scope], before: Sequence[Position], *, complete: bool, progress: Progress
+) -> dict[str, int]:
+    """Check and count everything once. Return how many entries were trimmed from the result streams."""
+    for scope, position in zip(scopes, before, strict=True):
+        for key, hold in (await holds(scope.reads, [scope.keys])).items():
+            scope.hold(key, hold)
+        _check_gap(scope, position)
+    for scope in scopes:
+        await _walk(scope, progress)
+    await _find_statuses(scopes[0])
+    trimmed: Counter[str] = Counter()
+    for scope, position in zip(scopes, before, strict=True):
+        await _check_lists(scope, position, complete=complete, progress=progress)
+        trimmed.update(await _trimmed_counts(scope.reads, scope.keys))
+    return trimmed
+
+
+def _compare(scopes: Sequence[Scope], before: Sequence[Position], *, complete: bool, trimmed: dict[str, int]) -> None:
+    """Compare the sums of all partitions of the family together. Differences are those of the first one."""
+    counters: Counter[str] = Counter()
+    for scope, position in zip(scopes, before, strict=True):
+        counters.update(position.counters)
+        scope.compare("", "number of the last invoice line", position.lines, scope.totals.last_line)
+    first = scopes[0]
+    own = first.totals
+    if len(scopes) > 1:
+        first.totals = joined_totals(scope.totals for scope in scopes)
+    check_sums(first, counters, complete=complete, trimmed=trimmed)
+    if len(scopes) > 1:
+        first.totals = own
+
+
+def _words(family: Family) -> str:
+    numbers = [str(keys.partition) for keys in family.partitions]
+    return f"partition {numbers[0]}" if len(numbers) == 1 else f"partitions {', '.join(numbers)}"
 
 
 def _check_gap(scope: Scope, before: Position) -> None:
@@ -118,9 +194,9 @@ async def _find_statuses(scope: Scope) -> None:
     """Find the listed status of unreadable outcomes."""
     for key, damaged in scope.damaged.items():
         if not damaged.is_on_hold and damaged.status is None:
-            commands: list[Command] = [("ZSCORE", scope.keys.with_status(status), key) for status in _STATUSES]
+            commands: list[Command] = [("ZSCORE", scope.home(key).with_status(status), key) for status in STATUSES]
             scores = await scope.reads.pipeline(*commands)
-            listed = [status for status, score in zip(_STATUSES, scores, strict=True) if score is not None]
+            listed = [status for status, score in zip(STATUSES, scores, strict=True) if score is not None]
             scope.damaged[key] = DamagedOutcome(listed[-1] if listed else None, is_on_hold=False)
 
 
@@ -161,7 +237,7 @@ async def _check_lists(scope: Scope, before: Position, *, complete: bool, progre
         await part(scope)
     if complete:
         progress(f"partition {scope.keys.partition}: the log")
-        await check_log(scope, before.cursor)
+        await check_log(scope, before.cursor, before.lineage)
 
 
 async def _trimmed_counts(reads: Reads, keys: Keys) -> dict[str, int]:
@@ -173,71 +249,20 @@ async def _trimmed_counts(reads: Reads, keys: Keys) -> dict[str, int]:
     return gone
 
 
-def _check_sums(scope: Scope, before: Position, *, complete: bool, trimmed: dict[str, int]) -> None:
-    """Compare the sums, which are equal if the partition did not change meanwhile."""
-    totals, counters = scope.totals, before.counters
-    if scope.damaged:
-        # Only the counter includes events of unreadable outcomes.
-        found, counted = totals.fates["applied"], counters.get("applied", 0)
-        if counted < found:
-            scope.differ("", "counter of applied events", f"{found} or more", counted)
-        totals.fates["applied"] = counted
-    else:
-        scope.compare("", "held events", totals.fates["held"], totals.held_items)
-        scope.compare("", "events of all histories", totals.events_on_record, totals.fates["applied"])
-    for fate in _FATES:
-        scope.compare("", f"counter of {fate} events", totals.fates[fate], counters.get(fate, 0))
-    for status in _STATUSES:
-        found = counters.get(status, 0)
-        expected = totals.statuses[status] + scope.damaged_count(status, also_on_hold=False)
-        scope.compare("", f"counter of {status} outcomes", expected, found)
-    if complete:
-        scope.compare("", "events of the log", accepted_count(totals.fates), totals.log_entries)
-        if not scope.quick and totals.log_mark != totals.history_mark:
-            _report_histories(scope, "applied events", scope.log_marks, scope.history_marks)
-    finals = totals.statuses["CONFIRMED"] + totals.statuses["FAILED"]
-    if not (trimmed["resolutions"] and scope.damaged):  # their outcomes are unknown
-        scope.compare("", "resolutions", finals, totals.resolutions + trimmed["resolutions"])
-    if not trimmed["resolutions"] and totals.resolutions_mark != totals.resolutions_found_mark:
-        _report_counts(scope, "resolutions", scope.resolved)
-    scope.compare("", "invoice lines", totals.statuses["CONFIRMED"], totals.lines)
-    scope.compare("", "number of the last invoice line", before.lines, totals.last_line)
-    if totals.lines_mark != totals.lines_found_mark:
-        _report_counts(scope, "invoice lines", scope.billed)
-    compare_lookups(scope)
-
-
-def _report_histories(scope: Scope, what: str, expected: Counter[str], found: Counter[str]) -> None:
-    """Report outcomes whose history differs from the log; in the first pass, only that some do."""
-    if not scope.precise:
-        scope.differ("", what, "those of the log", "others")
-    for key in expected.keys() | found.keys():
-        if expected[key] != found[key]:
-            scope.differ(key, what, "those of the log", "others")
-
-
-def _report_counts(scope: Scope, what: str, surplus: Counter[str]) -> None:
-    """Report outcomes with too many or too few entries; `surplus` is found minus expected."""
-    if not scope.precise:
-        scope.differ("", what, "one for each", "another set")
-    for key, count in surplus.items():
-        if count:
-            expected = 1 if count == -1 else "1 or none"
-            scope.differ(key, what, expected, f"{abs(count)} too {'many' if count > 0 else 'few'}")
-
-
 def _result(scope: Scope, before: Position, *, exact: bool, complete: bool) -> PartitionAudit:
     totals: Totals = scope.totals
     gone = before.snapshot.added - before.snapshot.length
     why = f"{gone} of its entries are trimmed" if gone > 0 else "a gap in it was accepted"
+    if not gone and not before.gaps:
+        why = "the log of a partition that shared its outcomes is not complete"
     return PartitionAudit(
         partition=scope.keys.partition,
         exact=exact,
         log="compared" if complete else f"not compared: {why}",
         gaps=before.gaps,
         lost=before.lost,
-        outcomes={status: totals.statuses[status] for status in _STATUSES},
-        events={fate: totals.fates[fate] for fate in _FATES},
+        outcomes={status: totals.statuses[status] for status in STATUSES},
+        events={fate: totals.fates[fate] for fate in ALL_FATES},
         deliveries=totals.deliveries,
         sums=dict(sorted(totals.sums.items())),
         differences=scope.differences,

@@ -1,6 +1,7 @@
 """Shared state of an audit: data source, totals and differences."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -8,7 +9,9 @@ from msgspec import Struct, field
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import Outcome
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.recount import restore_outcome
+from witnd.domain.values import money
 from witnd.fold.hold import Hold
 from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys
@@ -84,28 +87,94 @@ class Totals(Struct, kw_only=True):
     days: Counter[str] = field(default_factory=Counter)
     day_money: dict[str, Decimal] = field(default_factory=dict)  # by currency
 
+    def add(self, other: "Totals") -> None:
+        """Add the totals of another partition."""
+        for name in self.__struct_fields__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, int):
+                setattr(self, name, mine + theirs)
+            elif isinstance(mine, Counter):
+                mine.update(theirs)
+        for currency, one in other.sums.items():
+            total = self.sums.setdefault(currency, LineSum())
+            total.digits = max(total.digits, one.digits)
+            total.lines += one.lines
+            total.amount = money.exact_sum((total.amount, one.amount))
+        for currency, amount in other.day_money.items():
+            self.day_money[currency] = money.plus(self.day_money.get(currency, Decimal(0)), amount)
+
+
+def joined_totals(found: Iterable[Totals]) -> Totals:
+    """Return the totals of all partitions together."""
+    total = Totals()
+    for one in found:
+        total.add(one)
+    return total
+
+
+class Family:
+    """The partitions that repartitions made of one. Their sums are compared together: logs, resolutions and lines from
+    before a repartition are in another partition than their outcomes. Without a repartition, it is one partition.
+
+    `count` is the number of all partitions.
+    """
+
+    def __init__(self, partitions: Sequence[Keys], count: int) -> None:
+        self.partitions = partitions
+        self.count = count
+        self._by_number = {keys.partition: keys for keys in partitions}
+
+    def home(self, key: str, keys: Keys) -> Keys:
+        """Return the partition of an outcome key, or `keys` if it is in no partition of the family."""
+        if len(self.partitions) == 1:
+            return keys
+        return self._by_number.get(partition_of(key, self.count), keys)
+
+
+class PassState(Struct, kw_only=True):
+    """What one pass over a family has found, by outcome key."""
+
+    # Outcomes that the sums exclude: on hold, or damaged.
+    damaged: dict[str, DamagedOutcome] = field(default_factory=dict)
+    # Only if sums differed: by outcome key, marks of log and history, and the number of stream entries.
+    seen: set[bytes] = field(default_factory=set)
+    log_marks: Counter[str] = field(default_factory=Counter)
+    history_marks: Counter[str] = field(default_factory=Counter)
+    resolved: Counter[str] = field(default_factory=Counter)
+    billed: Counter[str] = field(default_factory=Counter)
+
 
 class Scope:
-    """One pass over one partition. With `precise`, repeated keys count once."""
+    """One pass over one partition. With `precise`, repeated keys count once. `shared` is common to the family."""
 
-    def __init__(self, reads: Reads, keys: Keys, catalogue: Catalogue, *, quick: bool, precise: bool) -> None:
+    def __init__(
+        self,
+        reads: Reads,
+        keys: Keys,
+        catalogue: Catalogue,
+        *,
+        quick: bool,
+        precise: bool,
+        family: Family,
+        shared: PassState,
+    ) -> None:
         self.reads = reads
         self.keys = keys
+        self.family = family
         self.catalogue = catalogue
         self.quick = quick
         self.precise = precise
         self.totals = Totals()
         self.differences: list[Mismatch] = []
         self.count = 0
-        # Only if sums differed: by outcome key, marks of log and history, and the number of stream entries.
-        self.seen: set[bytes] = set()
-        # Outcomes that the sums exclude: on hold, or damaged.
-        self.damaged: dict[str, DamagedOutcome] = {}
         self.repaired: list[RepairedLine] = []
-        self.log_marks: Counter[str] = Counter()
-        self.history_marks: Counter[str] = Counter()
-        self.resolved: Counter[str] = Counter()
-        self.billed: Counter[str] = Counter()
+        self.seen, self.damaged = shared.seen, shared.damaged
+        self.log_marks, self.history_marks = shared.log_marks, shared.history_marks
+        self.resolved, self.billed = shared.resolved, shared.billed
+
+    def home(self, key: str) -> Keys:
+        """Return the partition of an outcome key."""
+        return self.family.home(key, self.keys)
 
     def differ(self, key: str, what: str, expected: object, found: object) -> None:
         self.count += 1

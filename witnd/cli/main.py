@@ -34,6 +34,7 @@ COMMANDS = {
     "mcp": ("witnd.cli.start.mcp:mcp", "Run an MCP server for AI agents."),
     "audit": ("witnd.cli.operate.audit:audit", "Recompute every outcome and invoice, and report differences."),
     "doctor": ("witnd.cli.operate.doctor:doctor", "Check Redis, clocks, stored data, the daemon and its systemd unit."),
+    "repartition": ("witnd.cli.operate.repartition:repartition", "Change the number of partitions."),
     "repair": ("witnd.cli.repair.repair:repair", "Repair data that the daemon refuses to process."),
     "check": ("witnd.cli.catalogue.check:check", "Find every mistake in a configuration or catalogue file."),
 }

@@ -48,6 +48,8 @@ class RedisSender:
         self._prefix = prefix
         self._timeout = timeout
         self._retries = retries or Retries()
+        if isinstance(server, str) and ("+cluster://" in server or "+sentinel://" in server):
+            raise ValueError("server: pass a client in place of this address, such as redis.RedisCluster(host, port)")
         self._client: Redis | None = None if isinstance(server, str) else server
         self._partitions = 0
         self._connecting = Lock()

@@ -32,15 +32,14 @@ from witnd.store.access.stored_answers import StoredAnswers
 from witnd.store.access.tokens import Tokens
 from witnd.store.catalogue.copy import CatalogueCopy
 from witnd.store.catalogue.versions import CatalogueStore
-from witnd.store.clock.guard import ClockGuard, boot_name
-from witnd.store.clock.watch import ClockWatch
+from witnd.store.clock.watches import ClockWatches
 from witnd.store.daemons.registry import Registry
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.invoices.reads import Invoices
 from witnd.store.journal.journal import Journal
 from witnd.store.journal.marks import read_marks
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.log.appender import Appender
+from witnd.store.log.routed_appender import open_appender
 from witnd.store.meta import open_meta, read_meta
 from witnd.store.query.overview import revision
 from witnd.store.server import embedded
@@ -70,7 +69,7 @@ class Daemon:
         self._journal: JournalKeeper | None = None
         self._copy: CatalogueKeeper | None = None
         self._sides: list[SideTask] = []  # tasks that must not end the daemon
-        self._clocks: ClockWatch | None = None
+        self._clocks: ClockWatches | None = None
         self._stopping = asyncio.Event()
         self.web: Web | None = None
         self.address: str | None = None  # of the HTTP server, after `answering` is set
@@ -100,8 +99,10 @@ class Daemon:
             catalogue = await when_ready(lambda: copies.load(meta.deployment, store))
             journal.check_marks(await when_ready(lambda: read_marks(clients.ownership, keys)))
             clock = Clock()
-            guard = ClockGuard(clock.boot_ms, journal.clock, boot=boot_name())
-            self._clocks = watch = ClockWatch(server, keys, clock, guard, config.daemon.instance, journal.note_clock)
+            logs = [Keys(config.redis.prefix, number) for number in range(config.redis.partitions)]
+            self._clocks = watches = ClockWatches(
+                server, keys, logs, clock, journal.clock, config.daemon.instance, journal.note_clock
+            )
             sender = await stack.enter_async_context(
                 Sender.open(allow_networks=config.webhooks.allow_networks, now_ms=clock.now_ms, tls=trust)
             )
@@ -117,7 +118,7 @@ class Daemon:
                 journal=journal,
                 keeper=keeper,
                 clock=clock,
-                watch=watch,
+                watches=watches,
                 send=sender.send,
                 slots=Slots(sizes(total_for(files.open_files_limit()))),
                 calls=CallLimits(),
@@ -128,7 +129,6 @@ class Daemon:
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
             registry = Registry(clients.ownership, keys, config.daemon.instance)
             self._sharing = Sharing(registry, self._owners, clock, config.daemon.lease)
-            await when_ready(self._sharing.join)
             if self._stopping.is_set():
                 self.stop()  # `stop` was called before the start
             self._marks = MarksWatch(clients.ownership, keys, journal, shared_writes)
@@ -142,7 +142,7 @@ class Daemon:
                 SideTask("figures", lambda: backlog.run(shared.catalogue)),
                 SideTask("journal", keeper.run),
                 SideTask("catalogue copy", copies.run),
-                SideTask("clock", watch.run),
+                SideTask("clock", watches.run),
                 SideTask("numbers", self._marks.run),
                 SideTask("watchdog", self._watch),
                 SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
@@ -160,7 +160,7 @@ class Daemon:
             shared.confirm_shared,
         )
         lag = Lag(figures, partitions)
-        appender = Appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest")
+        appender = open_appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest")
 
         def metrics() -> bytes:
             health = self._health(lag.events)
@@ -188,7 +188,7 @@ class Daemon:
                 client,
                 keys,
                 config.redis.partitions,
-                lambda: shared.watch.problem_ahead,
+                lambda: shared.watches.problem_ahead,
                 shared.confirm_shared,
                 shared.confirm_shared,  # the owners use this catalogue
             ),
@@ -258,6 +258,8 @@ class Daemon:
         """Return why processing is blocked, empty if it is not."""
         problem = None if self._clocks is None else self._clocks.problem
         found = [] if problem is None else [problem.reason]
+        if self._sharing is not None and self._sharing.trouble is not None:
+            found.append(self._sharing.trouble)
         return list(dict.fromkeys([*found, *(trouble for part in self._parts() for trouble in part.troubles)]))
 
     @property
@@ -305,7 +307,9 @@ def _billing(shared: PartitionDeps, marks: MarksWatch) -> Billing:
     keys = BillingKeys(config.redis.prefix)
     lease = Lease(client, keys, config.daemon.instance, int(config.daemon.lease * 1000), clock.now_ms)
     invoices = Invoices(client, keys, config.redis.partitions, shared.journal.number, shared.confirm_shared)
-    return Billing(config, shared.server, shared.catalogue, clock, invoices, lease, shared.watch, lambda: marks.lost)
+    return Billing(
+        config, shared.server, shared.catalogue, clock, invoices, lease, shared.watches.shared, lambda: marks.lost
+    )
 
 
 @asynccontextmanager

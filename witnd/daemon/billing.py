@@ -19,7 +19,7 @@ from witnd.store.invoices.reads import Invoices
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
-from witnd.store.server.safety import problems, read_health
+from witnd.store.server.safety import problems
 
 # Delay before blocked invoices are retried.
 BLOCKED_SECONDS = 10.0
@@ -168,7 +168,7 @@ class Billing:
 
     async def _safe(self) -> bool:
         """Return whether Redis is safe to store invoices in."""
-        found = problems(await read_health(self._ledger.ask), self._config.redis.durability)
+        found = problems(await self._ledger.health(), self._config.redis.durability)
         reason = "; ".join(one.reason for one in found) or None
         if reason is not None and reason != self._unsafe:
             remedy = "; ".join(one.remedy for one in found)
@@ -178,7 +178,7 @@ class Billing:
 
     async def _verify(self) -> None:
         """Check that Redis has the same data after an outage."""
-        found = problems(await read_health(self._ledger.ask), self._config.redis.durability)
+        found = problems(await self._ledger.health(), self._config.redis.durability)
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
         known = self._catalogue.chain.head

@@ -41,6 +41,14 @@ class ConfirmedSteps:
 
     def begin(self, sequence: int) -> None:
         """Start with the step that the owner found. It may be written and not confirmed."""
+        if sequence < self._written:
+            log.warning(
+                "partition.undone",
+                partition=self._partition,
+                written=self._written,
+                found=sequence,
+                confirmed=self.last,
+            )
         self.last = self._written = 0
         self.add(sequence)
 

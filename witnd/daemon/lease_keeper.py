@@ -24,7 +24,8 @@ class LeaseKeeper:
     """Waits for a lease and renews it. `what` names the owned thing. `standby` is called with the owner when another
     daemon has it, or should have it. `look` reads the server's clock for the guard, before any decision depends on it.
 
-    `poll_seconds`: how often to try, while another daemon has the lease.
+    `poll_seconds`: how often to try, while another daemon has the lease. `assigned`: the daemon that should have it;
+    this one if None.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class LeaseKeeper:
         standby: Callable[[str], None],
         look: Callable[[], Awaitable[None]],
         poll_seconds: float = HANDOVER_SECONDS,
+        assigned: str | None = None,
     ) -> None:
         self.is_held = False
         self.waiting_for: str | None = None  # why it does not try to take the lease
@@ -49,7 +51,8 @@ class LeaseKeeper:
         self._standby = standby
         self._look = look
         self._poll = poll_seconds
-        self._assigned = lease.instance  # the daemon that should have the lease
+        # The daemon that should have the lease; "" while that is not known.
+        self._assigned = lease.instance if assigned is None else assigned
         self._stopping = False
         self._woken = asyncio.Event()
 
@@ -87,8 +90,8 @@ class LeaseKeeper:
         while not self._stopping:
             await self._retry.call("reading the server's clock", self._look)
             wait = self._pause
-            other = None if self.is_wanted else self._assigned
-            if other is None:
+            other = None if self.is_wanted else self._assigned or None
+            if self.is_wanted:
                 replace = watched.dead_value()
                 found = await self._retry.call(
                     "taking the lease",

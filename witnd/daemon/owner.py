@@ -21,6 +21,7 @@ from witnd.daemon.preparation import prepare
 from witnd.daemon.same_data import check_deployment, check_partition
 from witnd.daemon.side_task import SideTask, describe
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.engine.forwarding import Forwarding
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
 from witnd.engine.pipeline import Pipeline
@@ -29,18 +30,19 @@ from witnd.fold.on_hold import Poison
 from witnd.fold.partition import Partition
 from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import CallLimits, Slots
-from witnd.store.clock.watch import ClockWatch
+from witnd.store.clock.watches import ClockWatches
 from witnd.store.deliveries.outbox import Outbox
 from witnd.store.errors import LostData, StoreRefused, StoreUnavailable, only_lost_data
 from witnd.store.journal.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.log.forward import ForwardQueue
 from witnd.store.log.reader import Log
 from witnd.store.server.clients import Clients
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.durability import Confirm, Confirmations
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
-from witnd.store.server.safety import problems, read_health
+from witnd.store.server.safety import problems
 
 # An attempt may take 20 s. One that is cut off is recorded as begun and repeated under the same id.
 DELIVERY_GRACE_SECONDS = 5.0
@@ -63,7 +65,7 @@ class PartitionDeps(Struct, frozen=True, kw_only=True):
     journal: Journal
     keeper: JournalKeeper
     clock: Clock
-    watch: ClockWatch
+    watches: ClockWatches
     send: Send
     slots: Slots
     calls: CallLimits
@@ -88,6 +90,7 @@ class Owner:
         self.sides: list[SideTask] = []  # tasks that must not end the partition
         self.lost: LostData | None = None  # why the partition has stopped
         self._shared = shared
+        self._clock_watch = shared.watches.of(number)
         self._poison: Poison | None = None  # what ended the last run of the pipeline
         self._poisons = Poisons(number)
         self._lost_at: int | None = None  # the step at which the last loss was found
@@ -109,6 +112,7 @@ class Owner:
             seconds=config.daemon.lease,
             standby=self._standby,
             look=self._look,
+            assigned="",
         )
         self._store = Log(
             shared.server,
@@ -117,6 +121,8 @@ class Owner:
             f"witnd-{config.daemon.instance}-{number}",
             shared.confirm_shared,
         )
+        queue = ForwardQueue(shared.clients.deliveries, self.keys, shared.shared_keys)
+        self._forwarding = Forwarding(queue, number, self._retry, self._clock_watch.guard)
         self._watcher = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch")
 
     @property
@@ -182,7 +188,7 @@ class Owner:
     async def _look(self) -> None:
         """While waiting for the lease, read the clock and the owner's last step, so that this daemon detects lost data
         as the owner does."""
-        await self._shared.watch.sample()
+        await self._clock_watch.sample()
         state, confirmed = await self._watcher.state(), None
         self._shared.journal.check(self.number, state.sequence)
         if self._confirmations.is_needed:
@@ -204,6 +210,7 @@ class Owner:
             shared.catalogue,
             partition=self.number,
             partitions=config.redis.partitions,
+            earlier=state.earlier,
             cursor=state.cursor,
             read=state.read,
             lines=state.lines,
@@ -214,7 +221,7 @@ class Owner:
         open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
         self.intake = intake = Intake(
-            memory, batch_max=config.daemon.batch, guard=shared.watch.guard, clock=shared.clock
+            memory, batch_max=config.daemon.batch, guard=self._clock_watch.guard, clock=shared.clock
         )
         self.pipeline = pipeline = Pipeline(
             memory,
@@ -225,6 +232,7 @@ class Owner:
             on_commit=self._steps.add,
             on_queued=relay.wake_lanes,
             on_unqueued=relay.queue,
+            on_forwards=self._forwarding.wake,
         )
         log.info(
             "partition.running",
@@ -241,6 +249,7 @@ class Owner:
             self._side("health checks", self._watch),
             self._side("retries", intake.retries.run),
             self._side("deadline checks", check.run),
+            self._side("forwarding", self._forwarding.run),
             *([self._side("confirmation of steps", self._steps.run)] if self._steps.is_needed else []),
         ]
         try:
@@ -282,13 +291,7 @@ class Owner:
         if lost is None or other is not None or not self._steps.is_needed or self._lost_at == pipeline.sequence:
             return False
         self._lost_at = pipeline.sequence
-        log.warning(
-            "partition.undone",
-            partition=self.number,
-            reason=describe(lost),
-            written=pipeline.sequence,
-            confirmed=self._steps.last,
-        )
+        log.warning("partition.reloading", partition=self.number, reason=describe(lost))
         return True
 
     def _side(self, kind: str, work: Callable[[], Awaitable[None]]) -> SideTask:
@@ -299,7 +302,7 @@ class Owner:
         while True:
             await self._shared.clock.sleep(WATCH_SECONDS)
             try:
-                found = problems(await read_health(self._watcher.ask), self._shared.config.redis.durability)
+                found = problems(await self._watcher.health(), self._shared.config.redis.durability)
             except (StoreUnavailable, StoreRefused):
                 continue  # the caller that needs Redis waits and logs it
             reason = "; ".join(one.reason for one in found) or None

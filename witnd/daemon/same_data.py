@@ -11,13 +11,13 @@ from witnd.store.keys import GlobalKeys
 from witnd.store.log.reader import Log
 from witnd.store.meta import read_meta
 from witnd.store.records.log_snapshot import check_snapshot
-from witnd.store.server.safety import problems, read_health
+from witnd.store.server.safety import problems
 
 
 async def check_deployment(log: Log, client: Redis, keys: GlobalKeys, deployment: str, config: Config) -> None:
     """Raise `StoreRefused` while the server of a log is not safe to bill from, `LostData` or `Displaced` if it has
     lost this deployment or has another one."""
-    found = problems(await read_health(log.ask), config.redis.durability)
+    found = problems(await log.health(), config.redis.durability)
     if found:
         raise StoreRefused(found[0].reason, found[0].remedy)
     meta = await read_meta(client, keys, config.redis.partitions)

@@ -27,6 +27,7 @@ from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import refusal
 from witnd.store.server.lease import Holder
+from witnd.store.server.routing.wires import Wires
 
 ANSWER_SECONDS: Final = 5.0
 # A reply about a log contains its first and last entry, up to 256 KiB each.
@@ -96,7 +97,7 @@ class Data(Struct, frozen=True, kw_only=True):
 
 
 async def read_data(
-    connection: wire.Wire, prefix: str, partitions: int, rules: Sequence[str], grace_ms: int | None
+    connection: Wires, prefix: str, partitions: int, rules: Sequence[str], grace_ms: int | None
 ) -> Data:
     """Read the data. `rules`: ids of all rules. `grace_ms` is None for manual issue. Raises `StoreUnavailable`,
     `StoreRefused` or `Unsafe`.
@@ -133,7 +134,7 @@ def _token(raw: bytes) -> Token | None:
         return None
 
 
-async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
+async def _parts(connection: Wires, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
     commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue), ("GET", shared.catalogue_head)]
     each = 12 + len(rules)
     # Counting recent rejections requires the server's time.
@@ -215,7 +216,7 @@ def _part(
     )
 
 
-async def _deadlines(connection: wire.Wire, keys: Keys, due: Sequence[str]) -> list[int]:
+async def _deadlines(connection: Wires, keys: Keys, due: Sequence[str]) -> list[int]:
     """Return the deadlines in the records of these outcomes."""
     if not due:
         return []
@@ -229,7 +230,7 @@ async def _deadlines(connection: wire.Wire, keys: Keys, due: Sequence[str]) -> l
 
 
 async def _books(
-    connection: wire.Wire, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None
+    connection: Wires, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None
 ) -> BillingProgress:
     keys = BillingKeys(prefix)
     owner, left, state, first, to_issue, past, oldest = await _together(
@@ -270,11 +271,10 @@ def _holder(owner: bytes | None, left_ms: int) -> Holder | None:
     return None if owner is None else Holder(owner.decode(errors="replace"), left_ms)
 
 
-async def _together(connection: wire.Wire, *commands: Command) -> list[Any]:
-    """Return the replies of one transaction. A stream that does not exist yet has no information."""
-    replies = await connection.wait(connection.send((("MULTI",), *commands, ("EXEC",))), ANSWER_SECONDS)
-    _raise_errors(replies)
-    answers = [[] if _absent(answer) else answer for answer in replies[-1]]
+async def _together(connection: Wires, *commands: Command) -> list[Any]:
+    """Return the replies of one transaction in each slot. A stream that does not exist yet has no information."""
+    replies = await connection.transaction(commands, ANSWER_SECONDS)
+    answers = [[] if _absent(answer) else answer for answer in replies]
     _raise_errors(answers, commands)
     return answers
 

@@ -11,6 +11,7 @@ import hiredis
 from msgspec import Struct
 
 from witnd.clock import Clock
+from witnd.endpoint import Mode
 from witnd.settings import Durability
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.query.reads import Command
@@ -28,6 +29,12 @@ SETTINGS: Final = (
     "save", "appendfsync", "no-appendfsync-on-rewrite", "stop-writes-on-bgsave-error", "min-replicas-to-write",
     "maxclients", "timeout",
 )  # fmt: skip
+# The commands that find the primary.
+_FINDING: Final[Mapping[Mode, Sequence[Command]]] = {
+    "single": (),
+    "sentinel": (("ROLE",),),
+    "cluster": (("ROLE",), ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO")),
+}
 WAITING: Final = {"fsync": ("WAITAOF", 1, 0, 1), "replica": ("WAIT", 1, 1)}
 
 
@@ -60,23 +67,28 @@ class Server(Struct, frozen=True, kw_only=True):
         return median(self.round_trips or [0.0])
 
 
-async def read_server(server: Endpoint, prefix: str, durability: Durability, clock: Clock) -> Server:
-    """Read the state. Raise `StoreUnavailable`, or `StoreRefused` if the user cannot run INFO."""
+async def read_server(
+    server: Endpoint, prefix: str, durability: Durability, clock: Clock, mode: Mode = "single"
+) -> Server:
+    """Read the state. `mode` is that of redis.url.
+
+    Raises `StoreUnavailable`, or `StoreRefused` if the user cannot run INFO.
+    """
     connection = await wire.connect(server, "witnd-doctor")
     try:
         info = read_info((await connection.ask(("INFO",), seconds=ANSWER_SECONDS))[0])
-        if kind_problems(info):  # it may lack the commands below
+        if kind_problems(info, mode):  # it may lack the commands below
             return Server(
-                health=Health(info, {}, 0), open_config=True, round_trips=[], off_ms=0, within_ms=0, user="default",
-                refused=[], missing=[],
+                health=Health(info, {}, 0, mode), open_config=True, round_trips=[], off_ms=0, within_ms=0,
+                user="default", refused=[], missing=[],
             )  # fmt: skip
         config = await _settings(connection)
         off_ms, within_ms, now_ms = await _clock(connection, clock)
         loading = info.get("loading") == "1"
         keys, shared = Keys(prefix, 0), GlobalKeys(prefix)
-        wanted = commands(keys, shared, durability)
+        wanted = [*commands(keys, shared, durability), *_FINDING[mode]]
         return Server(
-            health=Health(info, config or {}, now_ms),
+            health=Health(info, config or {}, now_ms, mode),
             open_config=config is not None,
             round_trips=[] if loading else await _pings(connection, clock),
             off_ms=off_ms,
@@ -100,7 +112,7 @@ def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Com
         ("HVALS", shared.endpoints), ("HRANDFIELD", keys.unqueued, 1), ("HSETNX", keys.deliveries, "0", "0"),
         ("HSET", keys.fates, "0", "0"), ("HINCRBY", keys.day("2000-01-01"), "0", 0),
         ("HDEL", keys.attempts, "0"), ("LLEN", shared.catalogue), ("LRANGE", held, 0, 0), ("RPUSH", held, "0"),
-        ("LTRIM", held, 0, 0),
+        ("LTRIM", held, 0, 0), ("LREM", keys.forwards, 1, "0"),
         ("ZADD", keys.due, 0, "0"), ("ZREM", keys.due, "0"), ("ZRANGE", outbox, 0, 0),
         ("ZREVRANGE", keys.with_status("OPEN"), 0, 0),
         ("ZRANGEBYSCORE", keys.due, 0, 0), ("ZCARD", keys.dead), ("ZCOUNT", keys.due, 0, 0),

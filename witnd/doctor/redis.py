@@ -37,7 +37,7 @@ def check_server(server: Server, config: Config) -> Iterator[Check]:
     """Check everything except reachability and the clock."""
     yield _kind(server)
     yield from _mode(server)
-    if safety.kind_problems(server.info):
+    if safety.kind_problems(server.info, server.health.mode):
         return
     if server.loading:
         # Its other values are not valid yet.
@@ -75,7 +75,7 @@ def _kind(server: Server) -> Check:
 
 
 def _mode(server: Server) -> Iterator[Check]:
-    for one in safety.mode_problems(server.info):
+    for one in safety.mode_problems(server.info, server.health.mode):
         yield problem("redis", "mode", one.reason, one.remedy)
 
 

@@ -37,6 +37,7 @@ class _CommitInFlight(NamedTuple):
     rules: frozenset[str]
     unqueued: tuple[str, ...]
     resolved: int
+    has_forwards: bool
     batch: int
 
 
@@ -55,6 +56,7 @@ class Pipeline:
         on_commit: Callable[[int], None],
         on_queued: Callable[[frozenset[str]], None],
         on_unqueued: Callable[[tuple[str, ...]], None],
+        on_forwards: Callable[[], None],
     ) -> None:
         self.sequence = sequence
         self._memory = memory
@@ -64,6 +66,7 @@ class Pipeline:
         self._on_commit = on_commit
         self._on_queued = on_queued
         self._on_unqueued = on_unqueued
+        self._on_forwards = on_forwards
         self._in_flight: _CommitInFlight | None = None
         self._committed_batch = 0
         self._stopping = asyncio.Event()
@@ -162,7 +165,8 @@ class Pipeline:
         except memory.retry.unreachable:
             replies = None
         writing = asyncio.ensure_future(self._write(packed, replies))
-        self._in_flight = _CommitInFlight(writing, packed.sequence, rules, unqueued, len(step.settled), batch)
+        resolved, has_forwards = len(step.settled), bool(step.forwards)
+        self._in_flight = _CommitInFlight(writing, packed.sequence, rules, unqueued, resolved, has_forwards, batch)
 
     async def _write(self, packed: PackedCommit, replies: asyncio.Future[list[object]] | None) -> None:
         """Retry a step until it is written. `replies` is None if it could not be sent."""
@@ -197,6 +201,8 @@ class Pipeline:
             self._on_queued(sent.rules)
         if sent.unqueued:
             self._on_unqueued(sent.unqueued)
+        if sent.has_forwards:
+            self._on_forwards()
         if sent.resolved:
             log.info("outcomes.settled", count=sent.resolved, sequence=self.sequence)
         memory.partition.cache.passivate(self._actors_max, self._committed_batch, memory.loading)

@@ -12,7 +12,7 @@ from sys import intern
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.routing import Terms, opening_terms
-from witnd.domain.outcomes.event import EntryId, Event, Refusal, Retry, read
+from witnd.domain.outcomes.event import EntryId, Event, Item, Refusal, Retry, read
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.report import deliveries
 from witnd.domain.outcomes.resolution import resolve
@@ -21,7 +21,7 @@ from witnd.fold.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, OnHold, Wait
 from witnd.fold.actor_cache import ActorCache
 from witnd.fold.history import encode_history
 from witnd.fold.on_hold import Poison
-from witnd.fold.step import Entry, Fate, SettledOutcome, Settling, Step, reject_other_partition
+from witnd.fold.step import Entry, Fate, Forward, Forwarded, SettledOutcome, Settling, Step, other_partition
 
 HELD_MAX = 1000  # contract section 4.3: held events per key
 # The limits of deliveries (measured: 2000 keep the server busy for 20 to 30 ms, and a delivery costs no less in a
@@ -45,6 +45,7 @@ class Partition:
         *,
         partition: int = 0,
         partitions: int = 1,
+        earlier: Sequence[int] = (),
         cursor: EntryId = (0, 0),
         read: int = 0,
         lines: int = 0,
@@ -55,6 +56,7 @@ class Partition:
     ) -> None:
         self.catalogue = catalogue
         self.partition, self.partitions = partition, partitions
+        self.earlier = earlier  # earlier numbers of partitions, since this one exists
         self.cursor = cursor
         self.read = read  # entries up to the cursor
         self.lines = lines  # the number of the last invoice line
@@ -79,12 +81,12 @@ class Partition:
             ms_text, _, seq = entry_id.partition(b"-")
             if ms_text != last_ms:  # in a busy log, many entries share their ms
                 last_ms, ms = ms_text, int(ms_text)
-            item = read(fields)
+            item: Item | Forward = read(fields)
             actor = None
             if type(item) is Event or type(item) is Retry:
                 key = item.key
                 if partitions > 1 and partition_of(key, partitions) != self.partition:
-                    item = reject_other_partition(item, partition_of(key, partitions))
+                    item = other_partition(item, fields, self.partition, partitions, self.earlier)
                 else:
                     cached = known.get(key)
                     if cached is None:
@@ -135,6 +137,8 @@ class Partition:
             elif isinstance(item, Refusal):
                 reason = "WRONG_PARTITION" if item.misplaced else "INVALID_EVENT"
                 self._fate(step, Fate((ms, seq), "rejected", reason, None, item.message, raw))
+            elif isinstance(item, Forward):
+                step.forwards.append(Forwarded((ms, seq), item.partition, raw))
             step.settling = None
         else:
             index = len(entries)

@@ -1,17 +1,37 @@
 """The result of a fold: all changes of some entries of the log, as values for the commit."""
 
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from witnd.domain.outcomes.event import EntryId, Event, Item, Refusal, Retry, Tick
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import Line, Resolution
 from witnd.domain.webhooks.fan_out import FanOut
 from witnd.fold.actor import Actor, Held, OnHold
 
 FateName: TypeAlias = Literal["duplicate", "conflict", "late", "held", "rejected", "waiting"]
 
+# Longer events cannot be appended by a script; producers do not send such ones.
+FORWARD_WORDS_MAX: Final = 7000
+
+
+class Forward(NamedTuple):
+    """An event whose key moved from this partition to another one."""
+
+    partition: int
+
+
+class Forwarded(NamedTuple):
+    """An event to append to the log of another partition: its id in this log, that partition, and its fields."""
+
+    entry: EntryId
+    partition: int
+    fields: list[bytes]
+
+
 # An entry of the log: ms, seq, the parsed item, its raw fields; and the actor of its key, if it was cached when the
 # batch was planned. It stays cached until the batch is committed, so the fold needs no second lookup.
-Entry: TypeAlias = tuple[int, int, Item, list[bytes], Actor | None]
+Entry: TypeAlias = tuple[int, int, Item | Forward, list[bytes], Actor | None]
 
 
 class Fate(NamedTuple):
@@ -50,6 +70,7 @@ class Step:
         "arrived",
         "deliveries",
         "fates",
+        "forwards",
         "held",
         "need",
         "new_holds",
@@ -76,6 +97,7 @@ class Step:
         self.spilled: dict[str, list[bytes]] = {}  # history items that move from the record to the list, by key
         self.fates: list[Fate] = []
         self.unfated: list[EntryId] = []  # were held and are applied now; their fate is in the history
+        self.forwards: list[Forwarded] = []  # events of keys that moved to other partitions
         self.settling: Settling | None = None
         self.new_holds: list[OnHold] = []  # that no commit has written yet
         self.arrived: list[OnHold] = []  # gained events that wait
@@ -91,8 +113,14 @@ class Step:
         return f"<Step {len(self.actors)} changed {len(self.settled)} settled {len(self.fates)} fates>"
 
 
-def reject_other_partition(item: Event | Retry, partition: int) -> Refusal | Tick:
-    """Return the refusal of an event of another partition. A control entry has no fate and only advances the time."""
+def other_partition(
+    item: Event | Retry, fields: list[bytes], partition: int, partitions: int, earlier: Iterable[int]
+) -> Refusal | Tick | Forward:
+    """Return what an entry of another partition is to `partition`. An event whose key was here under an `earlier`
+    number of partitions is forwarded. Others are refused. A control entry has no fate and only advances the time."""
     if isinstance(item, Retry):
         return Tick()
-    return Refusal(f"the key {item.key!r} belongs to partition {partition}", misplaced=True)
+    home = partition_of(item.key, partitions)
+    if len(fields) <= FORWARD_WORDS_MAX and any(partition_of(item.key, count) == partition for count in earlier):
+        return Forward(home)
+    return Refusal(f"the key {item.key!r} belongs to partition {home}", misplaced=True)

@@ -23,6 +23,10 @@ class Loading(StoreRefused):
     """The server is still loading its data."""
 
 
+class Moving(StoreRefused):
+    """Another server is the primary of these keys, now or soon. The next call looks it up."""
+
+
 class Fenced(Exception):  # noqa: N818
     """Another owner holds the partition, so this daemon must not write to it any more."""
 

@@ -6,7 +6,7 @@ has no hash tag: every version of witnd reads it first, to check the format of t
 
 | key | type | holds | written by | lives |
 | --- | --- | --- | --- | --- |
-| `witn:meta` | hash | format, deployment id, number of partitions | first start | for ever |
+| `witn:meta` | hash | format, deployment id, number of partitions | first start, `witnd repartition` | for ever |
 | `witn:{shared}:catalogue` | list | catalogue versions in JSON; its length is the revision | commands, API | for ever |
 | `witn:{shared}:catalogue:head` | string | number of versions, and their chained digest | commands, API | for ever |
 | `witn:{shared}:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
@@ -20,6 +20,8 @@ has no hash tag: every version of witnd reads it first, to check the format of t
 | `witn:{shared}:confirmed` | string | a mark that is written to confirm earlier writes | daemon, commands | for ever |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:events:moving` | stream | entries of the log that `repair ahead` moves | repair | until moved |
+| `witn:{P}:forwards` | list | events of keys that moved to another partition | commit | until in its log |
+| `witn:{P}:forwarded` | hash | other partition → its last event in this log | daemon, commands | for ever |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
 | `witn:{P}:state` | hash | epoch, last step and its digest, cursor, counters, gaps | commit, repair | for ever |
 | `witn:{P}:confirmed` | string | the last step that is as safe as the durability promises | owner | for ever |
@@ -157,6 +159,8 @@ class Keys:
         "events",
         "events_moving",
         "fates",
+        "forwarded",
+        "forwards",
         "held",
         "keys",
         "lines",
@@ -179,6 +183,8 @@ class Keys:
         self.partition = partition
         self.events = f"{base}:events"
         self.events_moving = f"{base}:events:moving"
+        self.forwards = f"{base}:forwards"
+        self.forwarded = f"{base}:forwarded"
         self.owner = f"{base}:owner"
         self.state = f"{base}:state"
         self.confirmed = f"{base}:confirmed"

@@ -12,7 +12,16 @@ from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.page import Page
 from witnd.store.query.cursor import text_of_cursor
-from witnd.store.query.fates import Fate, event_of, fate_of, logged_fields, recorded_fate, shorten, with_events
+from witnd.store.query.fates import (
+    FORWARDED,
+    Fate,
+    event_of,
+    fate_of,
+    logged_fields,
+    recorded_fate,
+    shorten,
+    with_events,
+)
 from witnd.store.query.merged import newest_fates
 from witnd.store.query.reads import FATES, Reads, open_reads
 
@@ -68,11 +77,13 @@ async def one(services: Services, id_: str, *, partition: int | None = None, key
 
 async def anywhere(services: Services, id_: str, *, partition: int | None = None, key: str | None = None) -> list[Fate]:
     """Return the events with this id in all partitions: each partition assigns its own ids."""
-    entry, partitions = entry_named("id", id_), services.chosen(partition)
-
+    entry, wanted = entry_named("id", id_), services.chosen(partition)
     async with open_reads(services.server) as reads:
-        found = [await fate_of(reads, keys, entry, key) for keys in partitions]
-    return [fate for fate in found if fate is not None]
+        answers = [await fate_of(reads, services.partitions, keys, entry, key) for keys in wanted]
+    # An outcome that moved is found in its partition and in that of its log.
+    found = list({fate.partition: fate for fate in answers if fate is not None}.values())
+    # A forwarded event often has its id in both logs.
+    return [fate for fate in found if fate.fate != FORWARDED] or found
 
 
 def in_several(found: Sequence[Fate]) -> Refused:

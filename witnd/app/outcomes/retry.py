@@ -122,7 +122,7 @@ async def held_event(services: Services, id_: str, partition: int | None = None)
 async def remove(services: Services, author: Author, fate: Fate) -> Removed:
     """Request the owner of the partition to reject a held event."""
     assert fate.key is not None, fate
-    keys = services.partitions[fate.partition]
+    keys = keys_of(services, fate.key)
     await services.changes.note_request(author, "event.remove", fate.key, event=fate.id)
     retried = await request_removal(_requests(services), keys, fate.key, [entry_id(fate.id)])
     return Removed(key=fate.key, partition=fate.partition, id=fate.id, control=retried)

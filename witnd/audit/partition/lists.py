@@ -6,9 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from witnd.audit.partition.outcomes import applied_mark
 from witnd.audit.scope import LineSum, RepairedLine, Scope
-from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick, read
 from witnd.domain.outcomes.resolution import Line, resolve
 from witnd.domain.values import money
 from witnd.store.errors import Unreadable, Unsafe
@@ -197,7 +195,7 @@ async def _with_records(
             scope.differ("", f"{what} {text_of(entry)}", "one that witnd wrote", "unreadable")
     if not read_:
         return []
-    names = [scope.keys.outcome(key) for key, _ in read_]
+    names = [scope.home(key).outcome(key) for key, _ in read_]
     records = (await scope.reads.pipeline(("MGET", *names)))[0]
     return [(key, said, scope.record(key, raw)) for (key, said), raw in zip(read_, records, strict=True)]
 
@@ -208,34 +206,3 @@ def _compare_members(scope: Scope, key: str, what: str, expected: msgspec.Struct
         return
     for name in dict.fromkeys((*must, *said)):
         scope.compare(key, f"{what}: {name}", must.get(name, "nothing"), said.get(name, "nothing"))
-
-
-# -- the log -------------------------------------------------------------------------------------
-
-
-async def check_log(scope: Scope, cursor: EntryId) -> None:
-    """Count the log's events up to the cursor; a full audit also checks which were applied."""
-    async for page in scope.reads.entries(scope.keys.events, cursor):
-        events = [(e, fields) for e, fields in page if not _is_control(fields)]
-        scope.totals.log_entries += len(events)
-        if scope.quick:
-            continue
-        names = [text_of(entry) for entry, _ in events]
-        fates = await scope.reads.fates_of(scope.keys, names)
-        for (entry, fields), fate in zip(events, fates, strict=True):
-            if fate is not None:
-                continue
-            event = read(fields)
-            if not isinstance(event, Event):
-                scope.differ("", f"fate of {text_of(entry)}", "rejected", "none")
-                continue
-            if event.key in scope.damaged:
-                continue
-            mark = applied_mark(event.key, entry, event)
-            scope.totals.log_mark += mark
-            if scope.precise:
-                scope.log_marks[event.key] += mark
-
-
-def _is_control(fields: Sequence[bytes]) -> bool:
-    return b"witnd" in fields[::2] and isinstance(read(fields), Tick | Retry)

@@ -23,8 +23,9 @@ from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.retry_request import RetryRequests
 from witnd.store.meta import Meta, read_meta
-from witnd.store.server.connection import connect
 from witnd.store.server.embedded import URL_FILE
+from witnd.store.server.routing.client import connect
+from witnd.store.server.routing.health import primaries
 from witnd.store.server.safety import check_kind
 
 __all__ = [
@@ -99,11 +100,13 @@ async def session(config_path: Path | None, environ: Mapping[str, str] = os.envi
     keys = GlobalKeys(config.redis.prefix)
     async with connect(where) as client:
         try:
-            await check_kind(client)
+            if where.mode != "single":
+                await primaries(where, config.redis.prefix, config.redis.partitions)  # raises errors of the address
+            await check_kind(client, where.mode)
         except StoreUnavailable as silent:
             other = "use redis:// if it does not use TLS" if where.tls else "use rediss:// if it uses TLS"
             raise StoreUnavailable(
-                f"Redis at {where} does not answer ({silent.__cause__}); start it, or correct redis.url"
+                f"Redis at {where} does not answer ({silent.__cause__ or silent}); start it, or correct redis.url"
                 + ("" if where.path else f"; {other}")
             ) from silent
         meta = await read_meta(client, keys, config.redis.partitions)

@@ -19,11 +19,10 @@ from witnd.domain.outcomes.event import Event, Refusal, read
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.exit_codes import REDIS, USAGE
 from witnd.store.errors import StoreUnavailable
-from witnd.store.log.append import append
 from witnd.store.log.reader import entry_id
+from witnd.store.log.routed_appender import append_once
 from witnd.store.query.fates import WAITING, Fate, fate_of
 from witnd.store.query.reads import Reads, open_reads
-from witnd.store.server.durability import promise
 
 STDIN: Final = "-"
 BATCH: Final = 500  # lines checked and sent at a time, as many as the API takes in one call
@@ -202,8 +201,7 @@ async def _append(opened: Session, reads: Reads, ready: Sequence[_Ready]) -> lis
     """Return the entry ids. If a write failed or is not confirmed, print the events and exit."""
     entries = [(opened.keys(one.partition).events, ("data", one.data)) for one in ready]
     try:
-        kept = await promise(reads.connection, opened.config.redis.durability)
-        answers = await append(reads.connection, entries, kept)
+        answers = await append_once(reads.connection, entries, opened.config.redis.durability)
     except StoreUnavailable as silent:
         _unknown(ready, str(silent))
     missing = [one for one, answer in zip(ready, answers, strict=True) if answer.id is None]
@@ -241,7 +239,8 @@ async def _fates(opened: Session, reads: Reads, sent: Sequence[tuple[_Ready, str
             if anyio.current_time() > give_up:
                 break
             await anyio.sleep(POLL_SECONDS)
-    return [await fate_of(reads, opened.keys(one.partition), entry_id(id_), one.key) for one, id_ in sent]
+    partitions = opened.services.partitions
+    return [await fate_of(reads, partitions, partitions[one.partition], entry_id(id_), one.key) for one, id_ in sent]
 
 
 def _answer(ready: _Ready, id_: str, fate: Fate | None) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -20,7 +21,8 @@ from witnd.exit_codes import REDIS, USAGE
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import LostData, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.keys import GlobalKeys
-from witnd.store.server.connection import connect, redis_errors
+from witnd.store.server.connection import redis_errors
+from witnd.store.server.routing.client import connect
 
 # Reading more versions than this takes seconds: what is in them is not looked at.
 VERSIONS: Final = 50_000
@@ -121,10 +123,14 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
     from witnd.doctor.clock import check_clocks
     from witnd.doctor.probe import read_server
     from witnd.doctor.redis import check_server
+    from witnd.store.server.routing.health import primaries
     from witnd.store.server.safety import kind_problems
 
     try:
-        facts = await read_server(where, config.redis.prefix, config.redis.durability, Clock())
+        servers = await primaries(where, config.redis.prefix, config.redis.partitions)
+        facts = [
+            await read_server(one, config.redis.prefix, config.redis.durability, Clock(), where.mode) for one in servers
+        ]
     except (StoreRefused, Unsafe) as refused:
         checks.append(problem("redis", "reachable", f"{where}: {refused.reason}", refused.remedy))
         return
@@ -133,11 +139,15 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
         checks.append(problem("redis", "reachable", f"{where} does not answer: {silent}", remedy))
         return
     checks.append(ok("redis", "reachable", str(where)))
-    checks += check_server(facts, config)
-    if kind_problems(facts.info):
+    for primary, fact in zip(servers, facts, strict=True):
+        found = [*check_server(fact, config)]
+        if not kind_problems(fact.info, where.mode):
+            found += check_clocks(fact, local=where.path is not None or primary.host in _LOCAL)
+        named = f" at {primary.host}:{primary.port}" if primary.is_routed else ""
+        checks += [replace(one, name=one.name + named) for one in found]
+    if any(kind_problems(fact.info, where.mode) for fact in facts):
         return
-    checks += check_clocks(facts, local=where.path is not None or where.host in _LOCAL)
-    if facts.loading:
+    if any(fact.loading for fact in facts):
         checks.append(note("data", "data", "not checked: Redis is still loading its data"))
         return
     try:
@@ -161,7 +171,7 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
     from witnd.store.journal.journal import Journal
     from witnd.store.journal.marks import read_marks
     from witnd.store.meta import read_meta
-    from witnd.store.server import wire
+    from witnd.store.server.routing.wires import Wires
 
     keys, journal = GlobalKeys(config.redis.prefix), Journal(config.daemon.state_dir, config.redis.prefix)
     async with connect(where) as client:
@@ -189,7 +199,7 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
     else:
         found = f"{meta.deployment}, {count(meta.partitions, 'partition')}, format {meta.format}"
         checks.append(ok("data", "deployment", found))
-    connection = await wire.connect(where, "witnd-doctor")
+    connection = Wires(where, "witnd-doctor")
     try:
         data = await read_data(connection, config.redis.prefix, config.redis.partitions, rules, grace_ms)
     finally:

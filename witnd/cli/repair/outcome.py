@@ -20,6 +20,7 @@ from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.partition.holds import applied_entries, hold_of, prepare, stored_repair, undetected_hold
+from witnd.store.query.earlier_logs import entries_until, has_whole_logs, recorded_fates
 from witnd.store.query.reads import Reads, open_reads, text_of
 from witnd.store.records.codec import OutcomeRecord, decode_outcome
 from witnd.store.records.hold import Repair
@@ -166,7 +167,7 @@ async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold,
     limit = entry_id(hold.cursor) if hold.since else position.cursor
     rebuild = Rebuild(catalogue, key)
     snapshot = position.snapshot
-    if snapshot.added == snapshot.length and not position.gaps:
+    if await has_whole_logs(reads, keys):
         fates = await _replay(reads, keys, key, limit, rebuild)
         return _Found(_check_rebuilt(key, hold, fates, rebuild.result(settled=hold.status in _FINAL)), "the log")
     stored = await stored_repair(reads, keys, key)
@@ -201,15 +202,14 @@ async def _replay(
     Events that wait are not part of it: the daemon decides them.
     """
     found: dict[EntryId, str | None] = {}
-    async for page in reads.entries(keys.events, limit):
+    async for page in entries_until(reads, keys, limit):
         mine: dict[EntryId, Event | Retry] = {}
         for entry, fields in page:
             item = read(fields)
             if isinstance(item, Event | Retry) and item.key == key:
                 mine[entry] = item
         events = [entry for entry, item in mine.items() if isinstance(item, Event)]
-        on_record = await reads.fates_of(keys, [text_of(entry) for entry in events])
-        fates = {entry: fate and fate.fate for entry, fate in zip(events, on_record, strict=True)}
+        fates = await recorded_fates(reads, keys, events)
         found |= {entry: fate for entry, fate in fates.items() if fate != _WAITING}
         if rebuild is not None:
             _fold(rebuild, key, [(e, mine.get(e)) for e, _ in page if fates.get(e) != _WAITING])

@@ -33,9 +33,10 @@ class Shared(Protocol):
 
 
 class Sharing:
-    """Follows the plan: `join()`, then `run()` until cancelled, then `leave()`.
+    """Follows the plan: `run()` until cancelled, then `leave()`.
 
-    Raises `Displaced` if another daemon runs under the same instance name.
+    Raises `Displaced` if another daemon runs under the same instance name. Until the first plan, this daemon takes no
+    partition.
     """
 
     def __init__(self, registry: Registry, partitions: Sequence[Shared], clock: Clock, lease_seconds: float) -> None:
@@ -47,6 +48,7 @@ class Sharing:
         self._others: tuple[str, ...] = ()
         self._gone: list[str] = []
         self._leaving = False
+        self.trouble: str | None = None  # why the partitions are not shared, for health
         self._woken = asyncio.Event()
 
     @property
@@ -54,7 +56,7 @@ class Sharing:
         """Return whether other daemons run, which wait for partitions that this one gives up."""
         return bool(self._others)
 
-    async def join(self) -> None:
+    async def _join(self) -> None:
         """Record this daemon, and plan for the first time. Wait while a daemon of the same name may have ended."""
         other: Daemon | None = None
         began = self._clock.monotonic()
@@ -69,13 +71,20 @@ class Sharing:
                 await self._clock.sleep(HEARTBEAT_SECONDS)
 
     async def run(self) -> None:
+        has_joined = False
         while True:
             try:
-                if await self._heartbeat() is not None:
+                if not has_joined:
+                    await self._join()
+                    has_joined = True
+                elif await self._heartbeat() is not None:
                     raise self._name_in_use()
-            except (StoreUnavailable, StoreRefused):
-                pass  # the plan stays; the callers that need Redis wait and log it
+                self.trouble = None
+            except (StoreUnavailable, StoreRefused) as trouble:
+                # The plan stays. The callers that need Redis log this.
+                self.trouble = f"the partitions are not shared: {trouble}"
             except Unsafe as unreadable:
+                self.trouble = f"the partitions are not shared: {unreadable}"
                 log.error("daemons.unreadable", reason=unreadable.reason, remedy=unreadable.remedy)
                 await self._clock.sleep(UNREADABLE_SECONDS)
             try:

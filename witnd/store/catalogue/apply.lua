@@ -2,23 +2,31 @@
 -- Appends versions to the catalogue with their entries of the change log, all of them or none, and decides from when
 -- the versions are in effect. All is checked before the first write, because Redis has no rollback.
 --
--- KEYS  1 the catalogue, 2 its head, 3 the change log, 4 meta, 5... the event stream of every partition
+-- In a cluster the logs are in other slots, so the caller reads them, and allows the write until a given time.
+--
+-- KEYS  1 the catalogue, 2 its head, 3 the change log; not in a cluster: 4 meta, 5... the event stream of every partition
 -- ARGV  1 expected head ('<number of versions> <digest>'), 2 effective_from or '' for the default
 --       3 the instant for which the change was planned (only for the default)
---       4 number n of instants at which a key of this change already has a version, then those n instants
+--       4 in a cluster: the earliest possible instant, and 5 the instant of this server's clock after which nothing is
+--         written; else '' and ''
+--       6 number n of instants at which a key of this change already has a version, then those n instants
 --       then the number m of entries for the change log, then head and tail of the JSON of each,
 --       then head and tail of the JSON of each version: the instant goes between head and tail
 -- Returns {'applied', revision, instant} | {'moved', head} | {'wait', taken instant} | {'early', earliest instant}
 --       | {'taken', instant} | {'partitions', recorded number} | {'damaged', number of versions, head}
+--       | {'late', the server's clock}
 -- No number here reaches 2^53, so Lua's doubles are exact; none of them is money.
 
 local function whole(number)
   return string.format('%.0f', number)
 end
 
-local recorded = redis.call('HGET', KEYS[4], 'partitions')
-if recorded and tonumber(recorded) ~= #KEYS - 4 then
-  return {'partitions', recorded}
+local apart = ARGV[4] ~= ''
+if not apart then
+  local recorded = redis.call('HGET', KEYS[4], 'partitions')
+  if recorded and tonumber(recorded) ~= #KEYS - 4 then
+    return {'partitions', recorded}
+  end
 end
 
 local length = redis.call('LLEN', KEYS[1])
@@ -33,6 +41,9 @@ end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+if apart and now > tonumber(ARGV[5]) then
+  return {'late', whole(now)}
+end
 local latest = now
 local empty = true
 for place = 5, #KEYS do
@@ -47,11 +58,16 @@ for place = 5, #KEYS do
   end
 end
 local least = empty and 0 or latest + 1
+if apart then
+  least = tonumber(ARGV[4])
+  empty = least == 0
+  latest = math.max(latest, least - 1)
+end
 
-local count = tonumber(ARGV[4])
+local count = tonumber(ARGV[6])
 local taken = {}
 local past = false
-for place = 5, 4 + count do
+for place = 7, 6 + count do
   local instant = tonumber(ARGV[place])
   taken[instant] = true
   past = past or instant <= latest + 1
@@ -88,7 +104,7 @@ else
 end
 
 local text = whole(effective)
-local place = 5 + count
+local place = 7 + count
 local versions = place + 1 + 2 * tonumber(ARGV[place])
 for at = versions, #ARGV, 2 do
   local entry = ARGV[at] .. text .. ARGV[at + 1]

@@ -5,24 +5,26 @@ Callers validate a version before; the script decides from when it is in effect.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, cast
 
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.chain import Head
 from witnd.domain.catalogue.plan import Change
 from witnd.domain.values import instant
 from witnd.store.access import change_log
+from witnd.store.catalogue.instants import MARGIN_MS, Instants, instants_in_cluster, next_instant
 from witnd.store.catalogue.loader import add_stored, check_decided, check_head, check_length, decided_head, decode_head
-from witnd.store.errors import StoreRefused
+from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.records.json_record import FORMAT
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.durability import Confirm, nothing_to_confirm
+from witnd.store.server.routing.client import is_cluster
 from witnd.store.server.safety import Problem
 from witnd.store.server.scripts import Argument, Script
 
@@ -133,22 +135,16 @@ class CatalogueStore:
             check_decided(catalogue, what, head)
 
     async def next_instant(self) -> int:
-        """Return the instant (ms) that a change without `effective_from` would get now."""
-        with redis_errors():
-            async with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.time()
-                for keys in self._partitions:
-                    pipeline.xinfo_stream(keys.events)
-                (seconds, microseconds), *logs = await pipeline.execute(raise_on_error=False)
-        latest = [int(seconds) * 1000 + int(microseconds) // 1000]
-        for found in logs:
-            if isinstance(found, ResponseError) and "no such key" in str(found):
-                continue
-            if isinstance(found, Exception):
-                with redis_errors():
-                    raise found
-            latest.append(int(found["last-generated-id"].partition(b"-")[0]))
-        return max(latest) + 1
+        """Return the first instant (ms) after all that is accepted. A change without `effective_from` gets it, or in a
+        cluster a later one."""
+        return await next_instant(self._client, self._partitions)
+
+    async def _earliest(self) -> tuple[int, Instants | None]:
+        """Return the instant of a change without `effective_from`, and the limits of a write in a cluster."""
+        if not is_cluster(self._client):
+            return await self.next_instant(), None
+        limits = await instants_in_cluster(self._client, self._keys, self._partitions)
+        return limits.least_ms or await self.next_instant(), limits
 
     async def apply(
         self,
@@ -167,17 +163,24 @@ class CatalogueStore:
         longer planned.
         """
         instants = {at for change in changes for at in catalogue.instants(change.kind, change.key)}
-        at = await self.next_instant() if planned_at is None else planned_at
+        head = str(catalogue.chain.head)  # as planned: another task may load versions during the next await
+        earliest, limits = planned_at or 0, None
+        if planned_at is None or is_cluster(self._client):
+            earliest, limits = await self._earliest()
+        at = earliest if planned_at is None else planned_at
         chosen = "" if effective_from is None else effective_from
-        args: list[Argument] = [str(catalogue.chain.head), chosen, at, len(instants), *instants, len(log)]
+        args: list[Argument] = [head, chosen, at, *(limits or ("", ""))]
+        args += [len(instants), *instants, len(log)]
         for entry in log:
             args += change_log.around_instant(entry)
         for change in changes:
             args += _entry_around_instant(change)
         keys = self._keys
-        names = [keys.catalogue, keys.catalogue_head, keys.changes, keys.meta]
+        names = [keys.catalogue, keys.catalogue_head, keys.changes]
+        if limits is None:
+            names += [keys.meta, *[part.events for part in self._partitions]]
         with redis_errors():
-            reply = await _APPLY.run(self._client, [*names, *[part.events for part in self._partitions]], args)
+            reply = await _APPLY.run(self._client, names, args)
         status, value, *more = [word.decode() for word in cast("list[bytes]", reply)]
         if status == "applied":
             await self._confirm()
@@ -185,6 +188,8 @@ class CatalogueStore:
         if status == "moved":
             check_head(catalogue, catalogue.chain.head, Head.parse(value))
             raise CatalogueChanged(f"the catalogue is now at revision {Head.parse(value).count}")
+        if status == "late":
+            raise CatalogueChanged("reading the logs took too long; nothing was written")
         if status == "wait":
             raise _InstantTaken(int(value))
         if status == "damaged":
@@ -208,7 +213,7 @@ class CatalogueStore:
         while moved < ATTEMPTS and early < WAITS:
             await self.load(catalogue)
             await self.check(catalogue)
-            at = max(at_least, await self.next_instant()) if effective_from is None else effective_from
+            at = max(at_least, (await self._earliest())[0]) if effective_from is None else effective_from
             changes = plan(catalogue, at)
             if not changes:
                 return None
@@ -225,10 +230,21 @@ class CatalogueStore:
                 await asyncio.sleep(WAIT_SECONDS)
                 continue
             await self.load(catalogue)
+            if effective_from is None:
+                await self._wait_until_in_effect(applied.effective_from)
             return applied
         if early >= WAITS:
             raise CatalogueRefused("the clock of the Redis server does not advance; run `witnd doctor`")
         raise CatalogueRefused("the catalogue is being modified concurrently; retry")
+
+    async def _wait_until_in_effect(self, instant_ms: int) -> None:
+        """In a cluster, wait for the instant of a change, so that events which are sent after it get it."""
+        if not is_cluster(self._client):
+            return
+        with suppress(TimeoutError, StoreUnavailable, StoreRefused):  # the change is written
+            async with asyncio.timeout(2 * MARGIN_MS / 1000):
+                while (now_ms := await self.next_instant()) <= instant_ms:  # noqa: ASYNC110 - another host's clock
+                    await asyncio.sleep((instant_ms - now_ms + 1) / 1000)
 
 
 def _entry_around_instant(change: Change) -> tuple[bytes, bytes]:

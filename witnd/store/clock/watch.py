@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from witnd.clock import Clock
 from witnd.store.clock.guard import Anchor, ClockGuard, Reading, boot_name
-from witnd.store.clock.record import ACCEPTED, JUMP, Acceptance, decode_acceptance
-from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.clock.record import ACCEPTED, Acceptance, decode_acceptance
+from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys
-from witnd.store.server import wire
-from witnd.store.server.connection import Endpoint
+from witnd.store.server.routing.slots import Command
+from witnd.store.server.routing.wires import Wires
 from witnd.store.server.safety import Problem
+from witnd.store.server.wire import Wire
 
 ANSWER_SECONDS: Final = 5.0
 # How soon a jump is reported. The guard limits its effect anyway.
@@ -25,30 +26,28 @@ log = structlog.get_logger()
 
 
 class ClockWatch:
-    """Reads the clock while `run()` runs. `note` stores the offset between the clocks for the next process."""
+    """Reads the clock of the server with a key. `note` stores the offset between the clocks for the next process."""
 
     def __init__(
         self,
-        server: Endpoint,
+        wires: Wires,
         keys: GlobalKeys,
+        key: str,
         clock: Clock,
         guard: ClockGuard,
-        instance: str,
-        note: Callable[[Anchor], None],
+        note: Callable[[Anchor], None] | None,
     ) -> None:
         self.guard = guard
-        self._server = server
+        self.key = key
+        self._wires = wires
         self._keys = keys
         self._clock = clock
-        self._instance = instance
         self._note = note
-        self._wire: wire.Wire | None = None
         self._reading = asyncio.Lock()
         self._boot = boot_name()
         self._acceptance: str | None = None  # id of the last one that was read
         self._asked_ms: int | None = None  # boot time of the last read of it
         self._jump_ms = 0  # as last logged
-        self._published: int | None = None  # as stored for commands
         self._is_stepped = False
 
     @property
@@ -61,37 +60,24 @@ class ClockWatch:
         """Why the server's clock must not date anything."""
         return self.problem if self.guard.is_ahead else None
 
-    async def run(self) -> None:
-        try:
-            while True:
-                try:
-                    await self.sample()
-                    await self._publish()
-                except (StoreUnavailable, StoreRefused):
-                    pass  # the caller that needs Redis waits and logs it
-                except Unsafe as unreadable:
-                    log.error("clock.unreadable", reason=unreadable.reason, remedy=unreadable.remedy)
-                    await asyncio.sleep(10)
-                await asyncio.sleep(SAMPLE_SECONDS)
-        finally:
-            if self._wire is not None:
-                self._wire.close()
-
     async def sample(self) -> None:
         """Read the clock once."""
         async with self._reading:
-            if self._wire is None or not self._wire.open:
-                self._wire = await wire.connect(self._server, f"witnd-{self._instance}-clock")
-            before = self._clock.boot_ms()
-            time, accepted = await self._wire.ask(
-                ("TIME",), ("HGET", self._keys.clock, ACCEPTED), seconds=ANSWER_SECONDS
-            )
-            reading = Reading(int(time[0]) * 1000 + int(time[1]) / 1000, before, self._clock.boot_ms())
-            self.guard.observe(reading)
-            self._follow_acceptance(reading, accepted)
-            if anchor := self.guard.anchor:
-                self._note(anchor)
-            self._log()
+            connection, command = await self._wires.wire(self.key), acceptance_command(self._keys)
+            if self.key == self._keys.clock:
+                reading, [record] = await read_clock(connection, self._clock, command)
+            else:
+                [record] = await self._wires.ask(command, seconds=ANSWER_SECONDS)
+                reading, _ = await read_clock(connection, self._clock)
+            self.take(reading, record)
+
+    def take(self, reading: Reading, record: bytes | None) -> None:
+        """Compare a reading. `record`: the last acceptance of the clock by an operator, read at that time."""
+        self.guard.observe(reading)
+        self._follow_acceptance(reading, record)
+        if self._note is not None and (anchor := self.guard.anchor):
+            self._note(anchor)
+        self._log()
 
     def _follow_acceptance(self, reading: Reading, record: bytes | None) -> None:
         """Apply an acceptance of the clock, once."""
@@ -124,13 +110,17 @@ class ClockWatch:
             log.warning("clock.stepped", step_ms=guard.step_ms)
         self._is_stepped = is_stepped
 
-    async def _publish(self) -> None:
-        """Store the jump for commands. The first call removes the jump of an earlier process of this instance."""
-        jump, key, field = self.guard.jump_ms, self._keys.clock, JUMP + self._instance
-        if jump != self._published and self._wire is not None:
-            command = ("HSET", key, field, jump) if jump else ("HDEL", key, field)
-            await self._wire.ask(command, seconds=ANSWER_SECONDS)
-            self._published = jump
+
+async def read_clock(connection: Wire, clock: Clock, *commands: Command) -> tuple[Reading, list[Any]]:
+    """Read the server's clock. Return it with the replies to `commands`, which run in the same round trip."""
+    before = clock.boot_ms()
+    time, *replies = await connection.ask(("TIME",), *commands, seconds=ANSWER_SECONDS)
+    return Reading(int(time[0]) * 1000 + int(time[1]) / 1000, before, clock.boot_ms()), replies
+
+
+def acceptance_command(keys: GlobalKeys) -> Command:
+    """Return the command that reads the last acceptance of the clock."""
+    return ("HGET", keys.clock, ACCEPTED)
 
 
 def clock_jump(jump_ms: int) -> Problem:

@@ -51,6 +51,17 @@ def outcome_of(row: bytes | None) -> str | None:
         return None
 
 
+def rule_and_outcome(row: bytes) -> tuple[str, str]:
+    """Return the id of a row's rule and the key of its outcome, without its message. Raises `Unreadable`."""
+    try:
+        fields = members(row)
+        if len(fields) == 2:
+            return _rule_id(fields[0]), str(fields[1])
+        return str(fields[0]), str(fields[2])
+    except DAMAGE as wrong:
+        raise Unreadable("the row of a delivery", str(wrong)) from None
+
+
 def decode_shared_row(id_: str, row: list[Any], message: bytes | None) -> Delivery:
     """Return the delivery from the members of its row and the record of its message. Raises `Unreadable`."""
     rule, outcome_key = row

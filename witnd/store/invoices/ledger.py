@@ -4,6 +4,7 @@ One connection may block in the server while it waits for lines; the other is fo
 may raise `StoreUnavailable` or `StoreRefused`; the caller decides about retries.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from witnd.domain.outcomes.resolution import Line
 from witnd.domain.values.period import Calendar
 from witnd.settings import Durability
 from witnd.store.catalogue.loader import add_stored, check_head, decode_head
+from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.log.reader import append_control, entry_id
@@ -38,9 +40,14 @@ from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.durability import Confirmations, confirm_all
+from witnd.store.server.routing.health import read_primary
+from witnd.store.server.routing.wires import Connection, Wires
+from witnd.store.server.safety import Health
 
 ANSWER_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
+# How often the lines of a cluster are read: one blocking read would need a connection for each partition.
+POLL_SECONDS = 0.2
 
 
 def decode_calendar(fields: StateFields) -> Calendar | None:
@@ -89,28 +96,45 @@ class Ledger:
         self.keys = BillingKeys(prefix)
         self.partitions = [Keys(prefix, number) for number in range(partitions)]
         self._shared = GlobalKeys(prefix)
-        self._waiter = wire.Connection(endpoint, f"{name}-lines")
-        self._caller = wire.Connection(endpoint, name)
-        # A failover may undo lines and positions that are not confirmed.
-        self._confirmations = [
-            Confirmations(endpoint, keys.lines_confirmed, durability, name) for keys in self.partitions[:1]
-        ]
+        self._is_cluster = endpoint.mode == "cluster"
+        self._waiter = Connection(endpoint, f"{name}-lines", self.keys.state)
+        self._caller = Connection(endpoint, name, self.keys.state)
+        # In a cluster, the partitions are in other slots than the invoices.
+        self._wires = Wires(endpoint, f"{name}-partitions")
+        # A failover may undo lines and positions that are not confirmed. One mark covers all writes of its server.
+        marked = self.partitions if self._is_cluster else self.partitions[:1]
+        self._confirmations = [Confirmations(endpoint, keys.lines_confirmed, durability, name) for keys in marked]
         self._confirm_catalogue = Confirmations(endpoint, self._shared.confirmed, durability, name)
 
     def close(self) -> None:
         self._waiter.close()
         self._caller.close()
+        self._wires.close()
         for one in (*self._confirmations, self._confirm_catalogue):
             one.close()
 
     async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
+        if self._is_cluster:
+            return await self._wires.ask(*commands, seconds=ANSWER_SECONDS)
         return await (await self._connection()).ask(*commands, seconds=ANSWER_SECONDS)
+
+    async def health(self) -> Health:
+        """Read the state of the invoices' server."""
+        return await read_primary(self._caller, ANSWER_SECONDS)
 
     async def _connection(self) -> wire.Wire:
         return await self._caller.wire()
 
     async def state(self) -> LedgerState:
-        fields = StateFields.from_hash(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
+        """Return the position. Raises `Unsafe` after a repartition: lines of new partitions would be left out."""
+        flat, recorded = await self.ask(("HGETALL", self.keys.state), ("HGET", self._shared.meta, "partitions"))
+        if recorded is not None and int(recorded) != len(self.partitions):
+            raise Unsafe(
+                f"the deployment has {int(recorded)} partitions now, and this daemon makes invoices of "
+                f"{len(self.partitions)}",
+                f"set redis.partitions to {int(recorded)} and start it again",
+            )
+        fields = StateFields.from_hash(self.keys.state, flat)
         return LedgerState(
             sequence=fields.number("seq"),
             read=fields.positions(),
@@ -139,15 +163,12 @@ class Ledger:
 
         `counts`: the number of lines of each partition before this call. Raises `Unsafe` if a line is missing.
         """
-        waiter = await self._waiter.wire()
         streams = {keys.lines: keys.partition for keys in self.partitions}
         last = {keys.partition: read.get(keys.partition, START).number for keys in self.partitions}
         after = [text_of((number, 0)) for number in last.values()]
-        block = ("BLOCK", block_ms) if block_ms > 0 else ()
-        command = ("XREAD", "COUNT", most, *block, "STREAMS", *streams, *after)
-        answer = (await waiter.ask(command, seconds=ANSWER_SECONDS + block_ms / 1000))[0]
+        read_lines = self._poll_lines if self._is_cluster else self._wait_for_lines
         found: list[NewLine] = []
-        for stream, entries in answer or ():
+        for stream, entries in await read_lines(list(streams), after, most, block_ms):
             name = stream.decode()
             partition = streams[name]
             for id_, fields in entries:
@@ -161,6 +182,30 @@ class Ledger:
         if found:
             await confirm_all(self._confirmations)
         return found
+
+    async def _wait_for_lines(
+        self, streams: Sequence[str], after: Sequence[str], most: int, block_ms: int
+    ) -> list[Any]:
+        """Read the lines of all streams. If there are none, wait in the server."""
+        waiter = await self._waiter.wire()
+        block = ("BLOCK", block_ms) if block_ms > 0 else ()
+        command = ("XREAD", "COUNT", most, *block, "STREAMS", *streams, *after)
+        [answer] = await waiter.ask(command, seconds=ANSWER_SECONDS + block_ms / 1000)
+        return answer or []
+
+    async def _poll_lines(self, streams: Sequence[str], after: Sequence[str], most: int, block_ms: int) -> list[Any]:
+        """Read the lines of each stream from its own slot, again and again until there is one."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + block_ms / 1000
+        commands = [
+            ("XREAD", "COUNT", most, "STREAMS", stream, start) for stream, start in zip(streams, after, strict=True)
+        ]
+        while True:
+            answers = await self.ask(*commands)
+            found = [entry for answer in answers if answer is not None for entry in answer]
+            if found or loop.time() >= end:
+                return found
+            await asyncio.sleep(min(POLL_SECONDS, end - loop.time()))
 
     async def known_rows(self, ids: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
         """Return (invoice, row id) for each row that its open draft already has."""

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row
-from witnd.domain.outcomes.partitioning import partition_of
+from witnd.domain.outcomes.partitioning import possible_partitions
 from witnd.store.errors import StoreRefused
 from witnd.store.invoices.codec import decode_row
 from witnd.store.keys import BillingKeys
@@ -53,11 +53,19 @@ class Rows:
     async def of_outcome(self, invoice: Invoice, outcome_key: str, billed_at: int) -> Row | None:
         """Return the row of an outcome, by bisection: rows are sorted by the instants at which outcomes resolved."""
         if invoice.closed:
-            name, count, first = self._keys.lines(invoice.id), invoice.lines, (billed_at, outcome_key.encode())
-        else:
-            # Rows of one instant are not sorted here: start with the first of them.
-            name = self._keys.rows(invoice.id, partition_of(outcome_key, self._partitions))
-            count, first = await self._length(name), (billed_at, b"")
+            place = billed_at, outcome_key.encode()
+            return await self._row_in(invoice, self._keys.lines(invoice.id), invoice.lines, outcome_key, place)
+        # A row from before a repartition is in the list of an earlier partition. Rows of one instant are not sorted
+        # here: start with the first of them.
+        for number in possible_partitions(outcome_key, self._partitions):
+            name = self._keys.rows(invoice.id, number)
+            found = await self._row_in(invoice, name, await self._length(name), outcome_key, (billed_at, b""))
+            if found is not None:
+                return found
+        return None
+
+    async def _row_in(self, invoice: Invoice, name: str, count: int, outcome_key: str, first: Order) -> Row | None:
+        """Return the row of an outcome in a list, at or after a position in its order."""
         start = await self._bisect(invoice, name, count, first)
         mark = outcome_key.encode()
         while True:
@@ -66,7 +74,7 @@ class Rows:
                 # Only the few records that contain the key need decoding.
                 if mark in record and (row := decode_row(record)).kind == "outcome" and row.outcome_key == outcome_key:
                     return row
-            if invoice.closed or len(records) < PAGE or decode_row(records[-1]).billed_at != billed_at:
+            if invoice.closed or len(records) < PAGE or decode_row(records[-1]).billed_at != first[0]:
                 return None
             start += PAGE
 

@@ -7,7 +7,8 @@ for each of its entries; after a lost reply the result is unknown.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 import structlog
@@ -41,13 +42,21 @@ class _Waiting(NamedTuple):
 class Appender:
     """Appends entries while `run()` runs. A result None means unknown whether the entry is in the log; `doubt` is why.
 
-    `answers` counts the results. Every caller gets results, also when Redis fails or `run()` ends.
+    `answers` counts the results. Every caller gets results, also when Redis fails or `run()` ends. `connect` opens the
+    connection, by default to the endpoint.
     """
 
-    def __init__(self, endpoint: Endpoint, durability: Durability, name: str) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        durability: Durability,
+        name: str,
+        connect: Callable[[], Awaitable[wire.Wire]] | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._durability = durability
         self._name = name
+        self._open = connect or partial(wire.connect, endpoint, name)
         self._waiting: deque[_Waiting] = deque()
         self._entries = 0
         self._bytes = 0
@@ -121,7 +130,7 @@ class Appender:
         """Return a connection to a server that provides the configured durability now."""
         if self._wire is None or not self._wire.open:
             self._promise = None
-            self._wire = await wire.connect(self._endpoint, self._name)
+            self._wire = await self._open()
         if self._promise is None:
             self._promise = await promise(self._wire, self._durability)
         kept = self._promise

@@ -13,6 +13,7 @@ from witnd.fold.hold import Damage, Hold, too_many
 from witnd.store.catalogue.loader import decode_head
 from witnd.store.errors import StoreUnavailable, Unreadable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.log.catalogue_reader import CatalogueReader
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.hold import Repair, decode_repair, holds_of
 from witnd.store.records.log_snapshot import LogSnapshot, entry_id, stream_positions, text_of
@@ -23,6 +24,9 @@ from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.durability import Confirm, nothing_to_confirm
 from witnd.store.server.portion import Portion, ranges
+from witnd.store.server.routing.health import read_primary
+from witnd.store.server.routing.wires import Connection
+from witnd.store.server.safety import Health
 from witnd.store.server.scripts import Script
 
 __all__ = ["ANSWER_SECONDS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
@@ -45,6 +49,7 @@ class State(NamedTuple):
     counters: dict[str, int]
     catalogue: Head | None  # the head that the last step used
     lines: int  # invoice lines ever written: the number of the last one
+    earlier: tuple[int, ...]  # earlier numbers of partitions, since this one exists
 
 
 class Log:
@@ -61,12 +66,15 @@ class Log:
     ) -> None:
         self.keys = keys
         self._confirm_catalogue = confirm_catalogue
-        self._shared = shared
-        self._reader = wire.Connection(endpoint, f"{name}-reader")
-        self._caller = wire.Connection(endpoint, name)
+        self._reader = Connection(endpoint, f"{name}-reader", keys.events)
+        self._caller = Connection(endpoint, name, keys.events)
+        # In a cluster, the catalogue is in another slot than the partition.
+        self._is_apart = endpoint.mode == "cluster"
+        self._other = Connection(endpoint, name, shared.catalogue) if self._is_apart else self._caller
         self._entries = Portion("entries", first=READ[0], most=READ[1])
         self._records = Portion("records", first=RECORDS[0], most=RECORDS[1])
         self._items = Portion("items", first=ITEMS[0], most=ITEMS[1])
+        self._catalogue = CatalogueReader(self._other, shared, self._items)
         self._indexes = (keys.keys, keys.held, *map(keys.with_status, ("CONFIRMED", "FAILED")))
 
     async def caller(self) -> wire.Wire:
@@ -76,10 +84,15 @@ class Log:
     def close(self) -> None:
         self._reader.close()
         self._caller.close()
+        self._other.close()
 
     async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
         caller = await self.caller()
         return await caller.ask(*commands, seconds=ANSWER_SECONDS)
+
+    async def health(self) -> Health:
+        """Read the state of the partition's server."""
+        return await read_primary(self._caller, ANSWER_SECONDS)
 
     # -- the log ---------------------------------------------------------------------------------------------------
 
@@ -121,14 +134,12 @@ class Log:
     # -- state, outcomes, deadlines ----------------------------------------------------------------------------------
 
     async def snapshot(self, cold: Sequence[str] = ()) -> tuple[LogSnapshot, list[Stored]]:
-        """Read the clock and the positions, and the data of the `cold` keys, in one round trip."""
+        """Read the clock and the positions, and the data of the `cold` keys, in one round trip. In a cluster, the
+        catalogue's head is read afterwards, so it is at least as new as the rest."""
         keys = self.keys
-        commands: list[Command] = [
-            ("TIME",),
-            ("LLEN", self._shared.catalogue),
-            ("GET", self._shared.catalogue_head),
-            ("XINFO", "STREAM", keys.events),
-        ]
+        catalogue = self._catalogue.head_commands
+        commands: list[Command] = [("TIME",), ("XINFO", "STREAM", keys.events), *([] if self._is_apart else catalogue)]
+        head = len(commands)
         first = cold[: self._records.size]
         if first:
             commands += self._record_commands(first)
@@ -141,20 +152,21 @@ class Log:
             if first:
                 self._records.record_cut(str(lost))
             raise
-        if isinstance(info := replies[3], Exception) and "no such key" in str(info):
-            replies[3] = info = []
+        if isinstance(info := replies[1], Exception) and "no such key" in str(info):
+            replies[1] = info = []
         wire.check_replies(replies, commands)
+        length, raw_head = await self._catalogue.ask(*catalogue) if self._is_apart else replies[2:4]
         snapshot = LogSnapshot(
             int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000,
-            decode_head(replies[2]),
-            replies[1],
+            decode_head(raw_head),
+            length,
             *stream_positions(info),
             moving=bool(replies[-1]),
         )
         if not first:
             return snapshot, []
         raw: list[bytes | None]
-        raw, *scores = replies[4:-1]
+        raw, *scores = replies[head:-1]
         indexed = _indexed(first, scores)
         self._records.record_success(len(first), caller.received_bytes - before)
         while len(raw) < len(cold):
@@ -282,18 +294,9 @@ class Log:
 
     async def catalogue_after(self, count: int) -> tuple[Head, list[bytes]]:
         """Return the catalogue's head, and at least its entries from number `count` up to that head."""
-        shared, caller = self._shared, await self.caller()
-        head = decode_head((await self.ask(("GET", shared.catalogue_head)))[0])
-        found: list[bytes] = []
-        while count + len(found) < head.count:
-            start = count + len(found)
-            command = ("LRANGE", shared.catalogue, start, start + self._items.size - 1)
-            [more] = await self._ask_large(self._items, caller, command)
-            if not more:
-                break  # the list is shorter than its head says: `add_stored` raises an error
-            found += more
+        found = await self._catalogue.after(count)
         await self._confirm_catalogue()
-        return head, found
+        return found
 
     async def confirmed_step(self) -> int:
         """Return the last step that the owner knows to be as safe as the durability promises; 0 if there is none."""
@@ -302,7 +305,8 @@ class Log:
     async def state(self) -> State:
         fields = StateFields.of_partition(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
         sequence, read, lines = (fields.number(name) for name in ("seq", "read", "lines"))
-        return State(sequence, fields.entry("cursor"), read, fields.counters(), fields.head("catalogue"), lines)
+        cursor, catalogue, earlier = fields.entry("cursor"), fields.head("catalogue"), fields.lineage().earlier_counts
+        return State(sequence, cursor, read, fields.counters(), catalogue, lines, earlier)
 
 
 def append_control(events: str, latest_ms: int, *fields: str) -> tuple[str | bytes | int, ...]:

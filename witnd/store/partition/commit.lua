@@ -11,9 +11,15 @@
 -- the lease found; 'SEQUENCE' and the sequence number found; 'WRONGTYPE', a key with another type than its command
 -- needs, and that type; or 'TAKEN', a stream, the id of its next entry, and the stream's last id, which is not smaller.
 -- Redis has no rollback, so the script checks all of this before the first write.
+-- While a cluster moves a slot key by key, a script fails at the first missing key, which may be after some writes. A
+-- read of a key that never exists fails then too, so it shows in time that nothing may be written: 'TRYAGAIN' (an error).
 local types = {
   HDEL = 'hash', HINCRBY = 'hash', HSET = 'hash', RPUSH = 'list', SADD = 'set', XADD = 'stream', ZADD = 'zset', ZREM = 'zset',
 }
+local missing = redis.pcall('EXISTS', KEYS[1] .. ':never')
+if type(missing) == 'table' then
+  return redis.error_reply('TRYAGAIN the slot of ' .. KEYS[1] .. ' is moving')
+end
 local owner = redis.call('GET', KEYS[1])
 if owner ~= ARGV[1] then
   return { 'FENCED', owner or '' }

@@ -9,6 +9,7 @@ from witnd.fold.step import Fate, Step
 from witnd.store.deliveries.fan_out_codec import encode_message, encode_rules
 from witnd.store.deliveries.outbox import encode_row
 from witnd.store.keys import Keys
+from witnd.store.log.forward import encode_forwarded
 from witnd.store.partition.commit import Commit, Word
 from witnd.store.partition.indexing import index
 from witnd.store.records.codec import FateRecord, encode_fate, encode_outcome, held_record
@@ -34,6 +35,7 @@ def write(step: Step, partition: Partition, keys: Keys, expected: int) -> Commit
     commit.add_many(("HDEL", keys.removals), [text_of(entry) for entry in step.removals])
     if step.fates or step.unfated or step.released:
         _fates(commit, step, keys)
+    commit.add_many(("RPUSH", keys.forwards), [encode_forwarded(event) for event in step.forwards])
     decided = str(partition.catalogue.chain.head)
     state: list[Word] = ["cursor", text_of(partition.cursor), "read", partition.read, "catalogue", decided]
     state += "lines", partition.lines

@@ -8,16 +8,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick, read
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
 from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys
+from witnd.store.log.forward import forwarded_to
 from witnd.store.query.reads import Command, Reads, text_of
 from witnd.store.records.codec import FateRecord
 from witnd.store.records.held_codec import decode_held
+from witnd.store.records.lineage import Lineage, sibling
 from witnd.store.records.log_snapshot import entry_id
 
-# Besides the fates of the contract: not read yet, an entry of the daemon, and unknown.
-APPLIED, WAITING, CONTROL, UNKNOWN = "applied", "waiting", "control", "unknown"
+# Besides the fates of the contract: not read yet, an entry of the daemon, unknown, and left to another partition.
+APPLIED, WAITING, CONTROL, UNKNOWN, FORWARDED = "applied", "waiting", "control", "unknown", "forwarded"
 
 # Characters of a rejected event in a list. A single event is shown in full.
 SHOWN_MAX: Final = 2000
@@ -44,34 +47,46 @@ class Fate(Struct, frozen=True, kw_only=True):
     fields: list[tuple[str, str]] | None = None
 
 
-async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = None) -> Fate | None:
-    """Return the fate of an entry, or None if nothing is known. `key` finds an applied entry that was trimmed."""
-    status = await reads.entry_status(keys, entry)
-    if status.fate is not None:
-        return recorded_fate(keys.partition, entry, status.fate, status.entry)
+async def fate_of(
+    reads: Reads, partitions: Sequence[Keys], keys: Keys, entry: EntryId, key: str | None = None
+) -> Fate | None:
+    """Return the fate of an entry, or None if nothing is known. `key` finds an applied entry that was trimmed.
+
+    `keys` is the partition with its log, or the one to which its outcome moved. `partitions` are all of them.
+    """
+    origin, lineage = await _origin(reads, keys, entry)
+    status = await reads.entry_status(origin, entry)
     fields = status.entry
+    item = None if fields is None else read(fields)
+    key = item.key if isinstance(item, Event | Retry) else key
+    target = None
+    if fields is not None and entry <= status.cursor:
+        target = forwarded_to(lineage, origin.partition, entry, fields, len(partitions))
+    homes = [] if target is not None else await _homes(reads, partitions, origin, entry, key)
+    record = status.fate or await _moved_fate(reads, homes, entry)
+    if record is not None:
+        return recorded_fate(origin.partition, entry, record, fields)
     if fields is None and key is None:
         return None
     fate, message = UNKNOWN, _UNKNOWN
-    if fields is not None:
-        item = read(fields)
-        if entry > status.cursor:
-            fate, message = WAITING, _WAITING
-        elif isinstance(item, Tick | Retry):
-            fate, message = CONTROL, _CONTROL
-        key = item.key if isinstance(item, Event | Retry) else key
-    if fate == UNKNOWN and key is not None:
+    if target is not None:
+        fate, message = FORWARDED, f"its key is in partition {target}, whose log has it"
+    elif fields is not None and entry > status.cursor:
+        fate, message = WAITING, _WAITING
+    elif isinstance(item, Tick | Retry):
+        fate, message = CONTROL, _CONTROL
+    for home in homes if fate == UNKNOWN and key is not None else ():
         try:
-            applied = await reads.applied_item(keys, key, entry) is not None
+            applied = await reads.applied_item(home, key or "", entry) is not None
         except Unreadable as damaged:
             applied, message = False, f"the history of {key} is unreadable ({damaged.reason}), so the fate is unknown"
         if applied:
             fate, message = APPLIED, ""
-        elif fields is None:
-            return None
+    if fate == UNKNOWN and fields is None:
+        return None
     return Fate(
         id=text_of(entry),
-        partition=keys.partition,
+        partition=origin.partition,
         accepted_at=instant.render(entry[0]),
         fate=fate,
         key=key,
@@ -80,9 +95,44 @@ async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = No
     )
 
 
+async def _origin(reads: Reads, keys: Keys, entry: EntryId) -> tuple[Keys, Lineage]:
+    """Return the partition whose log has an entry of this partition's outcomes, and its lineage."""
+    [lineage] = await reads.lineages([keys])
+    number = lineage.log_of(keys.partition, entry)
+    if number == keys.partition:
+        return keys, lineage
+    origin = sibling(keys, number)
+    return origin, (await reads.lineages([origin]))[0]
+
+
+async def _homes(reads: Reads, partitions: Sequence[Keys], origin: Keys, entry: EntryId, key: str | None) -> list[Keys]:
+    """Return the partitions that may have the outcome of an entry: one if its key is known."""
+    if len(partitions) == 1:
+        return [origin]
+    wanted = partitions if key is None else [partitions[partition_of(key, len(partitions))]]
+    return [
+        keys
+        for keys, lineage in zip(wanted, await reads.lineages(wanted), strict=True)
+        if lineage.log_of(keys.partition, entry) == origin.partition
+    ]
+
+
+async def _moved_fate(reads: Reads, homes: Sequence[Keys], entry: EntryId) -> FateRecord | None:
+    for home in homes:
+        [record] = await reads.fates_of(home, [text_of(entry)])
+        if record is not None:
+            return record
+    return None
+
+
 async def logged_fields(reads: Reads, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Return the fields of entries by id, for those that are still in the log."""
-    rows = await reads.pipeline(*(("XRANGE", keys.events, id_, id_) for id_ in ids)) if ids else []
+    """Return the fields of those entries that a log still has: the partition's log, or the one from which its outcomes
+    moved."""
+    if not ids:
+        return {}
+    [lineage] = await reads.lineages([keys])
+    logs = [sibling(keys, lineage.log_of(keys.partition, entry_id(id_))).events for id_ in ids]
+    rows = await reads.pipeline(*(("XRANGE", log, id_, id_) for log, id_ in zip(logs, ids, strict=True)))
     found = {id_: _text_fields(row[0][1]) for id_, row in zip(ids, rows, strict=True) if row}
     return {id_: fields for id_, fields in found.items() if fields is not None}
 

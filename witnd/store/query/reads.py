@@ -1,6 +1,6 @@
 """Reads positions, fates, records and streams of a partition, for commands and pages.
 
-It uses a raw connection, because redis-py turns the fields of an entry into a dictionary and loses repeated names.
+It uses raw connections, because redis-py turns the fields of an entry into a dictionary and loses repeated names.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -15,12 +15,14 @@ from witnd.fold.history import HistoryItem, decode_history
 from witnd.store.errors import StoreRefused, Unreadable
 from witnd.store.keys import Keys
 from witnd.store.records.codec import FateRecord, OutcomeRecord, decode_fate, decode_outcome
+from witnd.store.records.lineage import Lineage
 from witnd.store.records.log_snapshot import LogSnapshot, entry_id, stream_positions
 from witnd.store.records.score import score_to_int
 from witnd.store.records.sealed import unseal_items
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint, refusal
+from witnd.store.server.routing.wires import Wires
 
 FATES: Final = ("held", "rejected", "late", "duplicate", "conflict", "waiting")
 ANSWER_SECONDS: Final = 10.0
@@ -45,6 +47,7 @@ class Position(NamedTuple):
     catalogue: Head | None  # the head that the last step used
     counters: dict[str, int]
     snapshot: LogSnapshot
+    lineage: Lineage
 
 
 class EntryStatus(NamedTuple):
@@ -56,17 +59,19 @@ class EntryStatus(NamedTuple):
 
 
 class Reads:
-    """Reads over one connection.
+    """Reads over one connection, or over one to each primary of a cluster.
+
+    In a cluster, a transaction over several partitions is one transaction for each.
 
     Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` for a key that another program changed.
     """
 
-    def __init__(self, connection: wire.Wire) -> None:
+    def __init__(self, connection: Wires) -> None:
         self.connection = connection
 
     async def pipeline(self, *commands: Command) -> list[Any]:
         """Run independent commands in one round trip."""
-        return _check_answers(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS), commands)
+        return _check_answers(await self.connection.run(commands, ANSWER_SECONDS), commands)
 
     async def transaction_with_errors(self, *commands: Command) -> list[Any]:
         """Run a transaction, and return an error in place of the answer for each key of another type."""
@@ -79,9 +84,7 @@ class Reads:
         return _check_answers(await self._executed(*commands), commands)
 
     async def _executed(self, *commands: Command) -> list[Any]:
-        sent = self.connection.send((("MULTI",), *commands, ("EXEC",)))
-        answers: list[Any] = _check_answers(await self.connection.wait(sent, ANSWER_SECONDS))[-1]
-        return answers
+        return await self.connection.transaction(commands, ANSWER_SECONDS)
 
     # -- positions and single entries ----------------------------------------------------------
 
@@ -104,6 +107,7 @@ class Reads:
             catalogue=fields.head("catalogue"),
             counters=fields.counters(),
             snapshot=LogSnapshot(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *stream_positions(flat)),
+            lineage=fields.lineage(),
         )
 
     async def entry_counts(self, stream: str) -> tuple[int, int]:
@@ -118,6 +122,14 @@ class Reads:
     async def cursor(self, keys: Keys) -> EntryId:
         answer = (await self.pipeline(("HGET", keys.state, "cursor")))[0]
         return StateFields.from_value(keys.state, "cursor", answer).entry("cursor")
+
+    async def lineages(self, partitions: Sequence[Keys]) -> list[Lineage]:
+        """Return how repartitions changed these partitions."""
+        answers = await self.pipeline(*(("HMGET", keys.state, "origins", "earlier") for keys in partitions))
+        return [
+            StateFields.from_values(keys.state, {"origins": origins, "earlier": earlier}).lineage()
+            for keys, (origins, earlier) in zip(partitions, answers, strict=True)
+        ]
 
     async def entry_status(self, keys: Keys, entry: EntryId) -> EntryStatus:
         """Return the stored fate of an entry, its fields if the log has it, and the partition's cursor."""
@@ -223,8 +235,9 @@ class Reads:
 @asynccontextmanager
 async def open_reads(server: Endpoint) -> AsyncIterator[Reads]:
     """Open a connection for the duration of the context."""
-    connection = await wire.connect(server, "witnd-command")
+    connection = Wires(server, "witnd-command")
     try:
+        await connection.wire()
         yield Reads(connection)
     finally:
         connection.close()

@@ -8,13 +8,17 @@ from witnd.domain.catalogue.chain import Head
 from witnd.domain.outcomes.event import EntryId
 from witnd.store.errors import Unsafe
 from witnd.store.records.line_position import LinePosition, decode_position
+from witnd.store.records.lineage import Lineage, decode_borders
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _ENTRY: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})", re.ASCII)
 # Fields of a partition's state that are not counters.
 NOT_COUNTERS: Final = frozenset(
-    ("cursor", "read", "seq", "epoch", "digest", "settling", "gaps", "lost", "catalogue", "lines")
-)
+    (
+        "cursor", "read", "seq", "epoch", "digest", "settling", "gaps", "lost", "catalogue", "lines",
+        "earlier", "origins",
+    )
+)  # fmt: skip
 
 
 class StateFields:
@@ -36,6 +40,12 @@ class StateFields:
     def from_value(cls, key: str, name: str, value: bytes | None, remedy: str | None = None) -> "StateFields":
         """Create it from the reply to HGET."""
         return cls(key, {} if value is None else {name: value.decode(errors="backslashreplace")}, remedy)
+
+    @classmethod
+    def from_values(cls, key: str, values: Mapping[str, bytes | None]) -> "StateFields":
+        """Create it from the reply to HMGET, by field."""
+        found = {name: value.decode(errors="backslashreplace") for name, value in values.items() if value is not None}
+        return cls(key, found)
 
     @classmethod
     def of_partition(cls, key: str, flat: Sequence[Any]) -> "StateFields":
@@ -94,6 +104,17 @@ class StateFields:
                     raise self.damage(name, f"must be the number of a line and its digest, got {text!r}")
                 found[int(partition)] = position
         return found
+
+    def lineage(self) -> Lineage:
+        """Return how repartitions changed a partition."""
+        found = []
+        for name in ("origins", "earlier"):
+            text = self._fields.get(name, "")
+            borders = decode_borders(text)
+            if borders is None:
+                raise self.damage(name, f"must be numbers with ids of entries such as 1:1789000000000-0, got {text!r}")
+            found.append(borders)
+        return Lineage(*found)
 
     def damage(self, name: str, problem: str) -> Unsafe:
         return Unsafe(f"the field {name} of {self._key} is damaged: it {problem}", self._remedy)

@@ -20,7 +20,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.endpoint import Endpoint
-from witnd.store.server.connection import connect
+from witnd.store.server.routing.client import connect
 
 __all__ = ["SHARED_CONNECTIONS", "Clients", "open_clients"]
 

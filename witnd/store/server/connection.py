@@ -5,20 +5,20 @@ the caller can decide what may be repeated.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
 from redis import exceptions
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
 from witnd.endpoint import Endpoint, endpoint
-from witnd.store.errors import Loading, StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import Loading, Moving, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.server.cancellation import cancellable
 from witnd.store.server.login import Credentials, login_refusal
 from witnd.store.server.pool import WaitingPool
@@ -31,12 +31,23 @@ IDLE_CHECK_SECONDS = 15
 # For the client of one command or test. A daemon's limits are in `clients`.
 CONNECTIONS = 32
 
-# Reason and remedy for servers that witnd does not support.
+# Reason and remedy for servers that redis.url does not describe.
 CLUSTER = (
-    "it is a node of a Redis Cluster (cluster-enabled yes), which witnd does not support",
-    "point redis.url at a server with `cluster-enabled no`",
+    "it is a node of a Redis Cluster (cluster-enabled yes), which redis.url does not say",
+    "write redis+cluster://host:port,host:port in redis.url",
 )
-SENTINEL = ("it is a Redis Sentinel, which stores no data", "point redis.url at the primary itself")
+NOT_A_CLUSTER = (
+    "is not a node of a cluster (cluster-enabled no)",
+    "write redis://host:port in redis.url, or the addresses of cluster nodes",
+)
+SENTINEL = (
+    "it is a Redis Sentinel, which stores no data",
+    "write redis+sentinel://host:port/NAME in redis.url, with the name of the primary",
+)
+NOT_A_SENTINEL = (
+    "is not a Redis Sentinel",
+    "write the addresses of Sentinels (usually port 26379) in redis.url, or redis://host:port for a single server",
+)
 
 # Reason and remedy for replies to commands that were not executed, by the first word of the reply.
 _REFUSALS = {
@@ -63,10 +74,13 @@ _REFUSALS = {
     "MASTERDOWN": ("Redis is a replica without its primary", "point redis.url at the primary"),
     "NOREPLICAS": ("Redis has too few replicas to accept writes", "restore its replicas"),
     "TRYAGAIN": ("the Redis cluster is moving this slot", "wait until it has finished"),
-    "MOVED": ("this cluster node does not own the slot", "use a node that does in redis.url"),
+    "MOVED": ("this cluster node does not own the slot", "retry: witnd looks up the node that does"),
     "UNBLOCKED": ("Redis ended a blocked read, because its role changed", "wait until it is a primary again"),
     "ASK": ("the Redis cluster is moving this slot", "wait until it has finished"),
 }
+
+# Errors that mean: another server is the primary of this slot, now or soon.
+REROUTES: Final = frozenset(("MOVED", "ASK", "TRYAGAIN", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED"))
 
 # Replies with the general first word ERR: part of the text, and the word it means.
 _TEXTS = (
@@ -84,12 +98,18 @@ _NO_ANSWER = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.In
 
 
 def connect(
-    server: str | Endpoint, *, password: str | None = None, connections: int = CONNECTIONS, work: str = "this command"
+    server: str | Endpoint,
+    *,
+    password: str | None = None,
+    connections: int = CONNECTIONS,
+    work: str = "this command",
+    on_connect: Callable[[AbstractConnection], Awaitable[None]] | None = None,
 ) -> Redis:
-    """Return a client for calls that do not block. It connects at its first call; the caller must `aclose()` it.
+    """Return a client of one server for calls that do not block. It connects at its first call; the caller must
+    `aclose()` it.
 
     At most `connections` calls run at the same time. Others wait up to 5 s and are then refused; `work` names the calls
-    in that message.
+    in that message. `on_connect` replaces the login of a new connection.
     """
     if isinstance(server, str):
         server = endpoint(server, password=password)
@@ -107,6 +127,7 @@ def connect(
         socket_timeout=ANSWER_SECONDS,
         health_check_interval=IDLE_CHECK_SECONDS,
         decode_responses=False,
+        redis_connect_func=on_connect,
     )
     return Redis.from_pool(pool)
 
@@ -164,7 +185,13 @@ def refusal(reply: str) -> StoreRefused | None:
     if word not in _REFUSALS:
         return None
     reason, remedy = _REFUSALS[word]
-    return (Loading if word == "LOADING" else StoreRefused)(f"{reason} ({rest})", remedy)
+    kind = Moving if word in REROUTES else Loading if word == "LOADING" else StoreRefused
+    return kind(f"{reason} ({rest})", remedy)
+
+
+def is_permission(refused: StoreRefused) -> bool:
+    """Return whether a refusal means that the Redis user lacks a permission."""
+    return refused.remedy == _REFUSALS["NOPERM"][1]
 
 
 def server_error(reply: str) -> Unsafe:

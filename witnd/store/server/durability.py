@@ -13,8 +13,9 @@ import hiredis
 from witnd.settings import Durability
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.server.connection import Endpoint, refusal
+from witnd.store.server.routing.wires import Connection
 from witnd.store.server.safety import OTHER_DURABILITY
-from witnd.store.server.wire import Connection, Wire, check_replies
+from witnd.store.server.wire import Wire, check_replies
 
 ANSWER_SECONDS: Final = 10.0
 # A disk or replica that needs longer for one write has a problem.
@@ -113,7 +114,7 @@ class Confirmations:
     """Confirms writes of one slot. `mark` is a key in that slot."""
 
     def __init__(self, server: Endpoint, mark: str, durability: Durability, name: str) -> None:
-        self._connection = Connection(server, name)
+        self._connection = Connection(server, name, mark)
         self._mark = mark
         self._durability = durability
         self._kept: tuple[Wire, Promise] | None = None

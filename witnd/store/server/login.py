@@ -52,8 +52,8 @@ def login_refusal(server: Endpoint, reply: str) -> StoreRefused | None:
     source = "redis.url" if server.password_file is None else str(server.password_file)
     if word == "NOAUTH":
         return StoreRefused(
-            f"Redis requires authentication, and witnd has no password ({reply})",
-            "set it in redis.url or redis.password_file",
+            f"{_kind(server)} requires authentication, and witnd has no password ({reply})",
+            "set redis.sentinel_password_file" if server.is_sentinel else "set it in redis.url or redis.password_file",
         )
     if word == "WRONGPASS" or "invalid username-password pair" in reply:
         return StoreRefused(f"Redis does not accept the user or password in {source} ({reply})", _remedy(server))
@@ -65,7 +65,13 @@ def login_refusal(server: Endpoint, reply: str) -> StoreRefused | None:
     return None
 
 
+def _kind(server: Endpoint) -> str:
+    return f"the Sentinel {server.host}:{server.port}" if server.is_sentinel else "Redis"
+
+
 def _remedy(server: Endpoint) -> str:
+    if server.is_sentinel and server.password_file is None:
+        return "set redis.sentinel_username and redis.sentinel_password_file"
     if server.password_file is None:
         return "correct redis.url, or set redis.password_file to a file with the password"
     folder = os.environ.get("CREDENTIALS_DIRECTORY")

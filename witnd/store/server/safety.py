@@ -1,6 +1,6 @@
 """Checks whether a Redis may be billed from: a master, persistent, never evicting, with a clock near the host's.
 
-The checks use `INFO` and `CONFIG`. If `CONFIG` is not allowed, they use what is readable.
+The checks use `INFO` and `CONFIG`. If one of them is not allowed, they use what is readable.
 """
 
 import re
@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
+from witnd.endpoint import Mode
 from witnd.settings import Durability
 from witnd.store.errors import Loading, StoreRefused, Unsafe
-from witnd.store.server.connection import CLUSTER, SENTINEL, redis_errors
+from witnd.store.server.connection import CLUSTER, NOT_A_CLUSTER, SENTINEL, is_permission, redis_errors
 
 CLOCK_MS_MAX = 60_000  # synchronised hosts differ by milliseconds; a minute is a wrong clock
 
@@ -29,18 +30,30 @@ class Problem(NamedTuple):
 
 
 class Health(NamedTuple):
-    """What a server reports: fields of INFO and CONFIG, and its clock in ms."""
+    """What a server reports: fields of INFO and CONFIG, and its clock in ms.
+
+    `mode` is that of redis.url. `denied`: which of INFO and CONFIG the user may not run.
+    """
 
     info: Mapping[str, str]
     config: Mapping[str, str]
     now_ms: int
+    mode: Mode = "single"
+    denied: tuple[str, ...] = ()
 
 
-async def read_health(ask: Ask) -> Health:
+async def read_health(ask: Ask, mode: Mode = "single") -> Health:
     """Read the state of a server. Raises `Loading` while it is loading, when its fields are not yet right."""
-    fields = read_info((await ask(("INFO",)))[0])
-    if kind_problems(fields):
-        return Health(fields, {}, 0)  # a Sentinel does not even have TIME
+    denied: list[str] = []
+    try:
+        fields = read_info((await ask(("INFO",)))[0])
+    except StoreRefused as refused:
+        if not is_permission(refused):
+            raise
+        denied.append("INFO")
+        fields = {}
+    if kind_problems(fields, mode):
+        return Health(fields, {}, 0, mode)  # a Sentinel does not even have TIME
     if fields.get("loading", "0") == "1":
         raise Loading("Redis is still loading its data", "wait until it has finished")
     clock = (await ask(("TIME",)))[0]
@@ -49,14 +62,15 @@ async def read_health(ask: Ask) -> Health:
         try:
             answer = (await ask(("CONFIG", "GET", name)))[0]
         except (StoreRefused, Unsafe):  # not allowed, or the server has no CONFIG
+            denied = list(dict.fromkeys([*denied, "CONFIG"]))
             continue
         if len(answer) == 2:
             config[name] = answer[1].decode()
-    return Health(fields, config, int(clock[0]) * 1000 + int(clock[1]) // 1000)
+    return Health(fields, config, int(clock[0]) * 1000 + int(clock[1]) // 1000, mode, tuple(denied))
 
 
-async def check_kind(client: Redis) -> None:
-    """Raise `Unsafe` for a kind of server that witnd does not support. Accept a server that does not allow INFO."""
+async def check_kind(client: Redis, mode: Mode = "single") -> None:
+    """Raise `Unsafe` for a kind of server that redis.url does not describe. Accept one that does not allow INFO."""
     with redis_errors():
         await client.ping()
     try:
@@ -64,7 +78,7 @@ async def check_kind(client: Redis) -> None:
             info = await client.info()
     except StoreRefused:
         return
-    raise_problems(kind_problems({name: str(value) for name, value in info.items()}))
+    raise_problems(kind_problems({name: str(value) for name, value in info.items()}, mode))
 
 
 def read_info(reply: bytes) -> dict[str, str]:
@@ -78,9 +92,9 @@ def version(info: Mapping[str, str]) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", info.get("redis_version", ""))[:2]))
 
 
-def kind_problems(info: Mapping[str, str]) -> list[Problem]:
-    """Return why witnd does not support this kind of server."""
-    found = mode_problems(info)
+def kind_problems(info: Mapping[str, str], mode: Mode = "single") -> list[Problem]:
+    """Return why witnd cannot use this kind of server. `mode` is that of redis.url."""
+    found = mode_problems(info, mode)
     current = version(info)
     if current and current < OLDEST and SENTINEL not in found:
         found.append(
@@ -89,13 +103,17 @@ def kind_problems(info: Mapping[str, str]) -> list[Problem]:
     return found
 
 
-def mode_problems(info: Mapping[str, str]) -> list[Problem]:
-    """Return why witnd does not support the mode of this server."""
-    mode = info.get("server_mode") or info.get("redis_mode")  # Valkey's name, then Redis's
-    if mode == "sentinel":
+def mode_problems(info: Mapping[str, str], mode: Mode = "single") -> list[Problem]:
+    """Return why redis.url, which is of this mode, does not fit the server."""
+    kind = info.get("server_mode") or info.get("redis_mode")  # Valkey's name, then Redis's
+    if kind == "sentinel":
         return [Problem(*SENTINEL)]
-    is_cluster = info.get("cluster_enabled", "0") == "1" or mode == "cluster"
-    return [Problem(*CLUSTER)] if is_cluster else []
+    is_node = info.get("cluster_enabled", "0") == "1" or kind == "cluster"
+    if is_node and mode != "cluster":
+        return [Problem(*CLUSTER)]
+    if info and not is_node and mode == "cluster":
+        return [Problem(f"it {NOT_A_CLUSTER[0]}", NOT_A_CLUSTER[1])]
+    return []
 
 
 def durability_problem(health: Health, durability: Durability) -> Problem | None:
@@ -112,13 +130,13 @@ def durability_problem(health: Health, durability: Durability) -> Problem | None
                 f'redis.durability is "{durability}", but Redis leaves syncing to the system (appendfsync no)',
                 f"set `appendfsync everysec` or `always` on the server, or {OTHER_DURABILITY}",
             )
-        if version(info) < WAITAOF_FROM and health.config.get("appendfsync", "always") != "always":
+        if info and version(info) < WAITAOF_FROM and health.config.get("appendfsync", "always") != "always":
             return Problem(
                 f'redis.durability is "{durability}", but this server supports neither WAITAOF nor '
                 "`appendfsync always`",
                 f"set `appendfsync always` on the server, use Redis or Valkey 7.2 or later, or {OTHER_DURABILITY}",
             )
-    if durability.mode == "replica" and (online := replicas(info)) < durability.replicas:
+    if durability.mode == "replica" and info and (online := replicas(info)) < durability.replicas:
         return Problem(
             f'redis.durability is "{durability}", but Redis has {online} of {durability.replicas} replicas in sync',
             f"restore its replicas, or {OTHER_DURABILITY}",
@@ -137,7 +155,7 @@ def problems(health: Health, durability: Durability | None = None) -> list[Probl
     With `durability`, also check that events are kept on disk as configured. Missing replicas do not stop settlement:
     new events are refused, and stored ones are safe.
     """
-    if found := kind_problems(health.info):
+    if found := kind_problems(health.info, health.mode):
         return found
     info = health.info
     role = info.get("role", "master").strip()
@@ -168,6 +186,15 @@ def problems(health: Health, durability: Durability | None = None) -> list[Probl
 def warnings(health: Health) -> list[Problem]:
     """Return allowed settings that an operator should know about."""
     found = []
+    if health.denied:
+        names = " and ".join(health.denied)
+        unchecked = "its persistence, eviction and role" if "INFO" in health.denied else "how it syncs its file"
+        found.append(
+            Problem(
+                f"the Redis user may not run {names}, so witnd did not check {unchecked}",
+                f"allow {names} for the user, or check these settings yourself",
+            )
+        )
     if health.info.get("aof_enabled", "1").strip() == "0":
         found.append(
             Problem(

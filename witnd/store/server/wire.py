@@ -7,8 +7,8 @@ retry: a lost connection fails every waiting call with `StoreUnavailable`, and i
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import hiredis
 
@@ -17,6 +17,9 @@ from witnd.store.server.connection import Endpoint, refusal, server_error
 from witnd.store.server.login import credentials, login_refusal
 
 CONNECT_SECONDS = 5.0
+# Reasons to close a connection that say nothing about the server.
+CLOSED: Final = "closed"
+CANCELLED: Final = "a call was cancelled"
 _NOTHING = object()
 
 
@@ -62,7 +65,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.close(f"the connection to Redis was lost: {exc}" if exc else "Redis closed the connection")
 
-    def close(self, reason: str = "closed") -> None:
+    def close(self, reason: str = CLOSED) -> None:
         """Close the connection and fail the waiting calls; their result is unknown."""
         if self._lost is None:
             self._lost = StoreUnavailable(reason)
@@ -91,6 +94,18 @@ class Wire(asyncio.Protocol):
         connection is closed, because later replies could not be assigned any more."""
         return check_replies(await self.wait(self.send(commands), seconds), commands)
 
+    async def run(self, commands: Sequence[Sequence[str | bytes | int]], seconds: float) -> list[Any]:
+        """Send commands and return their replies, with errors in place."""
+        return await self.wait(self.send(commands), seconds)
+
+    async def transaction(self, commands: Sequence[Sequence[str | bytes | int]], seconds: float) -> list[Any]:
+        """Run commands in a transaction and return their replies, with errors in place. If the transaction is refused,
+        its first error is in each place."""
+        replies = await self.wait(self.send((("MULTI",), *commands, ("EXEC",))), seconds)
+        refused = next((reply for reply in replies if isinstance(reply, hiredis.ReplyError)), None)
+        found: list[Any] = replies[-1] if refused is None else [refused] * len(commands)
+        return found
+
     async def wait(self, future: asyncio.Future[list[Any]], seconds: float) -> list[Any]:
         try:
             async with asyncio.timeout(seconds):
@@ -101,7 +116,7 @@ class Wire(asyncio.Protocol):
             raise StoreUnavailable(reason) from None
         except asyncio.CancelledError:
             # It is unknown whether the commands are executed, so the connection cannot be used any more.
-            self.close("a call was cancelled")
+            self.close(CANCELLED)
             raise
 
 
@@ -112,7 +127,7 @@ class Connection:
     """
 
     def __init__(self, endpoint: Endpoint, name: str) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._name = name
         self._wire: Wire | None = None
         self._connecting = asyncio.Lock()
@@ -122,8 +137,11 @@ class Connection:
             return self._wire
         async with self._connecting:
             if self._wire is None or not self._wire.open:
-                self._wire = await connect(self._endpoint, self._name)
+                self._wire = await self._open()
             return self._wire
+
+    async def _open(self) -> Wire:
+        return await connect(self.endpoint, self._name)
 
     def close(self) -> None:
         if self._wire is not None:
@@ -146,11 +164,11 @@ def check_replies(replies: list[Any], commands: Sequence[Sequence[str | bytes | 
     return replies
 
 
-async def connect(endpoint: Endpoint, name: str) -> Wire:
-    """Connect, log in and select the database."""
+async def connect(endpoint: Endpoint, name: str, create: Callable[[str], Wire] = Wire) -> Wire:
+    """Connect to one server, log in and select the database."""
     login = [("AUTH", *found)] if (found := credentials(endpoint)) else []
     select = [("SELECT", str(endpoint.db))] if endpoint.db else []
-    wire = await _open(endpoint, name)
+    wire = await _open(endpoint, lambda: create(name))
     try:
         setname = ("CLIENT", "SETNAME", name)
         replies = await wire.wait(wire.send([*login, *select, setname]), CONNECT_SECONDS)
@@ -167,15 +185,15 @@ async def connect(endpoint: Endpoint, name: str) -> Wire:
     return wire
 
 
-async def _open(endpoint: Endpoint, name: str) -> Wire:
+async def _open(endpoint: Endpoint, create: Callable[[], Wire]) -> Wire:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             if endpoint.path is not None:
-                _, wire = await loop.create_unix_connection(lambda: Wire(name), endpoint.path)
+                _, wire = await loop.create_unix_connection(create, endpoint.path)
             else:
                 _, wire = await loop.create_connection(
-                    lambda: Wire(name), endpoint.host or "localhost", endpoint.port, ssl=endpoint.context()
+                    create, endpoint.host or "localhost", endpoint.port, ssl=endpoint.context()
                 )
     except TimeoutError:
         raise StoreUnavailable(f"{endpoint}: no connection within {CONNECT_SECONDS:g} s{_hint(endpoint)}") from None
@@ -190,6 +208,8 @@ async def _open(endpoint: Endpoint, name: str) -> Wire:
 
 
 def _hint(endpoint: Endpoint) -> str:
+    if endpoint.is_sentinel and endpoint.tls:
+        return "; if the Sentinels do not use TLS, set redis.sentinel_tls = false"
     return "; if the server does not use TLS, write redis:// in redis.url" if endpoint.tls else ""
 
 

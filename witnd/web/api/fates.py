@@ -49,7 +49,8 @@ async def list_fates(call: Call[FatesQuery]) -> FatePage:
     "GET",
     "/v1/events/{partition}/{id}",
     says="Read the fate of an event: applied, duplicate, conflict, late, held or rejected; `waiting` until it is "
-    "processed, `control` for an entry that the daemon appended, `unknown` if it was processed and left no record.",
+    "processed, `control` for an entry that the daemon appended, `forwarded` for an event that is now in the log of "
+    "another partition, `unknown` if it was processed and left no record.",
     scope="read",
     query=FateQuery,
     answer=Fate,

@@ -18,8 +18,11 @@ from witnd.web.dashboard.present.words import number, plural, span
 # The purpose of each setting; `docs/reference/configuration.md` has the details.
 MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
     "redis": {
-        "url": "The Redis server that stores all data.",
+        "url": "The Redis server, cluster or Sentinels that store all data.",
         "password_file": "The source of the server's password.",
+        "sentinel_username": "The user name at the Sentinels.",
+        "sentinel_password_file": "The source of the Sentinels' password.",
+        "sentinel_tls": "Whether the Sentinels use TLS.",
         "prefix": "The prefix of every key in Redis.",
         "partitions": "The number of logs that share the events. Fixed at the first start.",
         "durability": "When witnd acknowledges an event.",
@@ -118,6 +121,8 @@ def _value(services: DaemonServices, name: str, value: Any) -> str:
     """Return a value as text, without passwords or their location."""
     if name == "url":
         return str(services.server)
+    if name == "sentinel_password_file":
+        return "a file (hidden)" if value else "none"
     if name == "password_file":
         return "a file (hidden)" if value else "in the URL (hidden)" if services.server.password else "none"
     if isinstance(value, tuple) and not hasattr(value, "_fields"):

@@ -22,6 +22,7 @@ _MEANS: Final = {
     "applied": "This event counts in its outcome.",
     "waiting": "This event is accepted and will be processed in a moment.",
     "control": "This log entry is internal to the daemon, not an event.",
+    "forwarded": "This event was forwarded to the log of the partition that its key has now. It counts there.",
     "unknown": "This event was processed, but left no record. Run `witnd audit` to find out why.",
     "duplicate": "This event has the same idempotency key and content as an earlier event. It counts once.",
     "conflict": "Its idempotency key was used before for an event with other content. Only the first event counts.",
