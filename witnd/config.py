@@ -97,9 +97,11 @@ class BillingConfig(Struct, frozen=True, kw_only=True):
     period: str = "month"
     grace: float = 86400
     issue: str = "auto"
-    zero_invoices: bool = True
+    zero_invoices: bool = False
     series: str = "INV"
+    first_number: int = 1
     credit_series: str = "CN"
+    first_credit_number: int = 1
 
 
 class DaemonConfig(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.rating import rate_at_settlement
 from witnd.domain.values import instant, money
 from witnd.endpoint import endpoint
+from witnd.settings import Durability
 from witnd.store.clock.guard import ClockGuard, Reading
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.codec import decode_invoice, decode_row
@@ -202,7 +203,7 @@ class BillingHarness:
             return int(asyncio.get_running_loop().time() * 1000)
 
         guard = ClockGuard(host_ms)
-        ledger = Cut(endpoint(self.url), "witn", self.partitions, "till")
+        ledger = Cut(endpoint(self.url), "witn", self.partitions, "till", Durability("server"))
         async with connect(self.url) as client:
             self.redis.delete(KEYS.owner)
             lease = Lease(client, KEYS, "till", 60_000, Clock().now_ms)

@@ -72,6 +72,7 @@ has no hash tag: every version of witnd reads it first, to check the format of t
 | `witn:{shared}:billing:refunds:<customer key>` | list | refunds of a customer's balances | refunds | for ever |
 | `witn:{shared}:billing:refund_tokens:<customer key>` | hash | token of a refund → its place | refunds | for ever |
 | `witn:{shared}:billing:series` | hash | series → the last number given in it | operations | for ever |
+| `witn:{shared}:billing:first_numbers` | hash | series → its first number, if it is not 1 | operations | for ever |
 | `witn:{shared}:billing:numbers` | hash | number → id of the invoice or credit note | operations | for ever |
 | `witn:{shared}:billing:lost_numbers` | hash | series → spans (`3-7 12-12`) of lost numbers | repair | for ever |
 | `witn:{shared}:billing:note:<id>` | hash | a credit note | operations | for ever |
@@ -247,6 +248,7 @@ class BillingKeys:
         "balance",
         "base",
         "change_log",
+        "first_numbers",
         "invoices",
         "lost_numbers",
         "notes",
@@ -269,6 +271,7 @@ class BillingKeys:
         self.balance = f"{base}:balance"
         self.change_log = GlobalKeys(prefix).changes
         self.series = f"{base}:series"
+        self.first_numbers = f"{base}:first_numbers"
         self.numbers = f"{base}:numbers"
         self.lost_numbers = f"{base}:lost_numbers"
         self.notes = f"{base}:notes"

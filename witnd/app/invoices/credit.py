@@ -21,7 +21,7 @@ from witnd.domain.invoices.json_form import (
     invoice_json,
     line_json,
 )
-from witnd.domain.invoices.operations import CreditNote, Decision, Refusal, invoice_label
+from witnd.domain.invoices.operations import Change, CreditNote, Decision, Refusal, invoice_label
 from witnd.domain.invoices.payment import parse_amount
 from witnd.domain.outcomes.explain import STATUS_TEXT
 from witnd.domain.outcomes.partitioning import partition_of
@@ -32,6 +32,7 @@ from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
 from witnd.store.invoices.lines import SearchLimit, StaleCursor
+from witnd.store.invoices.series import credit_series
 from witnd.store.query.reads import open_reads
 from witnd.store.records.codec import OutcomeRecord, terms_of
 
@@ -80,13 +81,14 @@ async def credit(
     reason: str,
     *,
     token: str | None = None,
+    dry_run: bool = False,
 ) -> Credit:
-    """Credit rows of an invoice together: as rows on a draft, or with one credit note. `token` is as in
+    """Credit rows of an invoice together: as rows on a draft, or with one credit note. `token` and `dry_run` are as in
     `operations.do`."""
     check_reason(reason)
     _check_items(items)
     amounts = _amounts(items, invoice)
-    series = services.config.billing.credit_series
+    series = credit_series(services.config.billing)
 
     def decide(seen: Snapshot) -> Decision:
         wanted = [
@@ -96,9 +98,8 @@ async def credit(
         return crediting.credit(seen.invoice, wanted, reason, balance=seen.balance, series=series, at=seen.at)
 
     try:
-        done = await do(
-            services, author, invoice, "credit", decide, rows=[item.row.id for item in items], token=token
-        )  # fmt: skip
+        ids = [item.row.id for item in items]
+        done = await do(services, author, invoice, "credit", decide, rows=ids, token=token, dry_run=dry_run)
     except StoreUnavailable as silent:
         remedy = (
             "check the invoice's credits before you retry; use an Idempotency-Key to retry safely"
@@ -107,11 +108,22 @@ async def credit(
         )
         raise unavailable(f"credit not confirmed ({silent}); {remedy}") from silent
     assert isinstance(done, Operation), done  # a credit is never there already
+    if done.preview is not None:
+        return await _preview(services, done, done.preview)
     rows, note = await _given(services, done)
     if done.repeated and not _is_same(rows, items, amounts, reason):
         raise reuse_error(author, _what_it_did(rows, invoice))
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
     return Credit(done=done, rows=rows, note=note, balance=balance)
+
+
+async def _preview(services: Services, done: Operation, change: Change) -> Credit:
+    """Return what a credit would do."""
+    balance = change.balance
+    if balance is None:
+        balance = await services.invoices.balance(done.invoice.customer_key, done.invoice.currency)
+    rows = change.rows if change.note is None else change.note.rows
+    return Credit(done=done, rows=rows, note=change.note, balance=balance)
 
 
 def credited_json(credit: Credit) -> Credited:

@@ -1,10 +1,12 @@
-"""Find and list invoices and credit notes; issue and void an invoice. Each change is in the change log.
+"""Find and list invoices and credit notes; issue, void and revise an invoice. Each change is in the change log.
 
 The domain decides what may be done. Payments are in `payments`, credits in `credit`, exports in `exports`.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 from witnd.app.errors import Refused, checked_cursor, invalid, invalid_cursor, not_found
 from witnd.app.services import Services
@@ -29,6 +31,7 @@ from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
 from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Ambiguous, InvoiceFilter
+from witnd.store.invoices.series import invoice_series
 from witnd.store.page import Page
 
 STAGES: Final = ("open", "draft", "issued", "paid", "void")
@@ -36,6 +39,8 @@ STAGES: Final = ("open", "draft", "issued", "paid", "void")
 LOOKED_AT_MAX: Final = 2_000
 # Credit notes that come with their invoice; the list of credit notes has all.
 NOTES_SHOWN: Final = 100
+# The reason of a revised invoice, unless another is given.
+REVISED: Final = "replaced by a revised invoice"
 
 
 class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
@@ -44,6 +49,19 @@ class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
     balance: str
     payments: list[PaymentJson]
     credit_notes: list[CreditNoteJson]
+
+
+class Revision(Struct, frozen=True, kw_only=True):
+    """A revised invoice, and the draft of its next edition."""
+
+    done: Operation | Unchanged
+    draft: Invoice
+
+
+class Revised(InvoiceJson, frozen=True, kw_only=True):
+    """The draft of the next edition, and the invoice that it replaces."""
+
+    voided: InvoiceJson
 
 
 # -- which -------------------------------------------------------------------------------------------------------------
@@ -173,24 +191,54 @@ async def notes_listed(
         return await services.invoices.notes(limit, after, customer=customer, most=most)
 
 
+def revised_json(revision: Revision) -> Revised:
+    draft = invoice_json(revision.draft)
+    return Revised(
+        **{name: getattr(draft, name) for name in InvoiceJson.__struct_fields__},
+        voided=invoice_json(revision.done.invoice),
+    )
+
+
 # -- doing -------------------------------------------------------------------------------------------------------------
 
 
-async def issue(services: Services, author: Author, invoice: Invoice) -> Operation | Unchanged:
+async def issue(
+    services: Services, author: Author, invoice: Invoice, *, dry_run: bool = False
+) -> Operation | Unchanged:
     """Issue a closed draft: give it its number and a final total."""
-    series = services.config.billing.series
+    series = invoice_series(services.config.billing)
     decide = lambda seen: invoicing.issue(seen.invoice, seen.balance, series, seen.at)  # noqa: E731 - as in the others
-    return await do(services, author, invoice, "issue", decide)
+    return await do(services, author, invoice, "issue", decide, dry_run=dry_run)
 
 
-async def void(services: Services, author: Author, invoice: Invoice, reason: str) -> Operation | Unchanged:
-    """Void an issued invoice."""
+async def void(
+    services: Services, author: Author, invoice: Invoice, reason: str, *, dry_run: bool = False
+) -> Operation | Unchanged:
+    """Void an issued invoice: write its money off."""
     check_reason(reason)
     decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731
-    done = await do(services, author, invoice, "void", decide)
+    done = await do(services, author, invoice, "void", decide, dry_run=dry_run)
     if isinstance(done, Operation) and done.repeated and done.invoice.reason != reason:
         raise reuse_error(author, "voided this invoice for another reason")
     return done
+
+
+async def revise(
+    services: Services, author: Author, invoice: Invoice, reason: str | None = None, *, dry_run: bool = False
+) -> Revision:
+    """Void an issued invoice, and open a draft with the same rows as its next edition."""
+    why = REVISED if reason is None else reason
+    check_reason(why)
+    decide = lambda seen: invoicing.revise(seen.invoice, seen.balance, why)  # noqa: E731
+    done = await do(services, author, invoice, "revise", decide, dry_run=dry_run)
+    if isinstance(done, Operation):
+        if done.repeated and reason not in (None, done.invoice.reason):
+            raise reuse_error(author, "revised this invoice for another reason")
+        if done.preview is not None and done.preview.draft is not None:
+            return Revision(done=done, draft=done.preview.draft)
+    draft = await services.invoices.get(done.invoice.revised_by or "")
+    assert draft is not None, done
+    return Revision(done=done, draft=draft)
 
 
 def check_reason(reason: str) -> None:
@@ -209,8 +257,10 @@ async def do(
     *,
     rows: Sequence[str] = (),
     token: str | None = None,
+    dry_run: bool = False,
 ) -> Operation | Unchanged:
-    """Execute an operation once, and log it in the same step. Raise CONFLICT if the domain refuses it.
+    """Execute an operation once, and log it in the same step. With `dry_run`, only decide it. Raise CONFLICT if the
+    domain refuses it.
 
     `token` identifies the operation across calls; by default it follows from the author's idempotency key. Invoices
     store tokens, so their form must never change: a repeated credit would count as a new one.
@@ -219,7 +269,7 @@ async def do(
     if token is None and key is not None:
         token = derived_id("api", operation, key)
     logged = entry_maker(author, operation)
-    done = await services.invoices.do(invoice.id, decide, rows=rows, token=token, logged=logged)
+    done = await services.invoices.do(invoice.id, decide, rows=rows, token=token, logged=logged, dry_run=dry_run)
     if isinstance(done, Refusal):
         raise Refused("CONFLICT", done.problem, remedy=done.remedy)
     return done

@@ -12,7 +12,9 @@ from witnd.domain.invoices.operations import (
     Change,
     CreditNote,
     Refusal,
+    Series,
     amount_text,
+    end_of_day,
     invoice_label,
     reason_refusal,
     with_payment_status,
@@ -37,7 +39,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 def credit(
-    invoice: Invoice, items: Sequence[Item], reason: str, *, balance: Decimal, series: str, at: int
+    invoice: Invoice, items: Sequence[Item], reason: str, *, balance: Decimal, series: Series, at: int
 ) -> Change | Refusal:
     """Credit rows of an invoice: as credit rows on a draft, with one credit note after issue.
 
@@ -71,7 +73,9 @@ def credit(
         operation="note",
         before=invoice,
         after=with_payment_status(after),
-        series=series,
+        series=series.name_at(at),
+        first=series.first,
+        until=end_of_day(at),
         balance=exact_sum((balance, note.to_balance)) if note.to_balance else None,
         credited=credited,
         note=note,

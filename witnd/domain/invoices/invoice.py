@@ -87,6 +87,12 @@ class Invoice(Struct, frozen=True, kw_only=True):
     payments_applied: Decimal = Decimal(0)
     live_payments: int = 0  # number of payments that are not reversed
     payment_entries: int = 0  # number of payments and reversals
+    # A revised invoice is void, and the next edition is a draft with the same rows.
+    edition: int = 1
+    revises: str | None = None  # the id of the edition before
+    revises_number: str | None = None
+    revised_by: str | None = None  # the id of the next edition
+    opened_at: int | None = None  # when this edition was opened; None for the first one
 
     @property
     def stage(self) -> str:
@@ -124,7 +130,14 @@ class PaymentEntry(Struct, frozen=True, kw_only=True):
 
 
 def invoice_id(customer_key: str, currency: str, period: Period) -> str:
+    """Return the id of the first edition of an invoice."""
     return derived_id("invoice", customer_key, currency, instant.render(period.start))
+
+
+def edition_id(invoice: Invoice, edition: int) -> str:
+    """Return the id of an edition of an invoice."""
+    parts = (invoice.customer_key, invoice.currency, instant.render(invoice.start))
+    return derived_id("invoice", *parts, *([] if edition == 1 else [str(edition)]))
 
 
 def row_id(invoice: str, kind: str, *parts: str) -> str:

@@ -20,7 +20,8 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
 
     `total` = `subtotal` - `credited`, and null until the invoice is issued. `due` = `total` - `balance_used` -
     `payments_applied` - `notes_applied`, and null for an open, draft or void invoice. `noted` is the amount of its
-    credit notes. Dates are those of UTC.
+    credit notes. Dates are those of UTC. A revised invoice is void; `revised_by` is the id of the draft that replaces
+    it, whose `revises` is its id.
     """
 
     id: str
@@ -48,6 +49,10 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
     paid_at: str | None
     voided_at: str | None
     reason: str | None
+    edition: int
+    revises: str | None
+    revises_number: str | None
+    revised_by: str | None
     revision: int
 
 
@@ -151,6 +156,10 @@ def invoice_json(invoice: Invoice) -> InvoiceJson:
         paid_at=_instant(invoice.paid_at),
         voided_at=_instant(invoice.voided_at),
         reason=invoice.reason,
+        edition=invoice.edition,
+        revises=invoice.revises,
+        revises_number=invoice.revises_number,
+        revised_by=invoice.revised_by,
         revision=invoice.revision,
     )
 

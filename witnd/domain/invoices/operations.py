@@ -1,4 +1,4 @@
-"""Operations on an invoice: issue and void. `payment` has payments, `credit` has credits.
+"""Operations on an invoice: issue, void and revise. `payment` has payments, `credit` has credits.
 
 Each returns a decision: a change, unchanged, or a refusal with its remedy. `store.invoices.change` writes it and
 assigns the number.
@@ -11,12 +11,12 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row
+from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row, edition_id
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, minor_text, plus
 
 # credit: credit rows before the invoice is issued. note: a credit note after that. reverse: of a payment.
-Operation: TypeAlias = Literal["issue", "pay", "reverse", "void", "credit", "note"]
+Operation: TypeAlias = Literal["issue", "pay", "reverse", "void", "revise", "credit", "note"]
 MAX_REASON_LENGTH: Final = 500
 DAY_MS: Final = 86_400_000
 # Days from the issue of an invoice to its due date.
@@ -56,18 +56,20 @@ class Change(Struct, frozen=True, kw_only=True):
     before: Invoice
     after: Invoice  # without number and instants, which the store assigns
     series: str | None = None  # of the number for the invoice or credit note
+    first: int = 1  # the first number of the series
     until: int | None = None  # the instant (ms) from which it must be decided again, as its dates would be others
     balance: Decimal | None = None  # the customer's balance afterwards; None if it does not matter
     credited: Mapping[str, Decimal] = {}  # corrected row → its total credit afterwards
     rows: tuple[Row, ...] = ()  # the new credit rows of the draft
     note: CreditNote | None = None
     payment: PaymentEntry | None = None  # the new payment or reversal
+    draft: Invoice | None = None  # the next edition
     made: str | None = None  # the id of what it created or reversed; None: its number, note, rows or payment
 
     @property
     def timestamp_fields(self) -> list[str]:
         """The fields of the head with the instant of this operation."""
-        fields = {"issue": ["issued_at"], "void": ["voided_at"]}.get(self.operation, [])
+        fields = {"issue": ["issued_at"], "void": ["voided_at"], "revise": ["voided_at"]}.get(self.operation, [])
         is_new_paid = self.after.status == "paid" and self.before.status != "paid"
         return [*fields, "paid_at"] if is_new_paid else fields
 
@@ -75,6 +77,17 @@ class Change(Struct, frozen=True, kw_only=True):
     def is_issue(self) -> bool:
         """Whether the invoice leaves the drafts that wait for issue."""
         return self.operation == "issue"
+
+
+class Series(Struct, frozen=True, kw_only=True):
+    """A series of numbers. `{year}` in its name is the year of the document; `first` is its first number."""
+
+    name: str
+    first: int = 1
+
+    def name_at(self, ms: int) -> str:
+        """Return its name at an instant, in UTC."""
+        return self.name.replace("{year}", date_text(ms)[:4])
 
 
 class Unchanged(Struct, frozen=True):
@@ -96,7 +109,7 @@ class Refusal(Struct, frozen=True):
 Decision: TypeAlias = Change | Unchanged | Refusal
 
 
-def issue(invoice: Invoice, balance: Decimal, series: str, at: int) -> Decision:
+def issue(invoice: Invoice, balance: Decimal, series: Series, at: int) -> Decision:
     """Issue a closed draft: fix its total and its dates, and pay as much of it as the customer's balance covers. If
     nothing remains due, it is paid. `at` is the server's clock in ms."""
     if invoice.status in ("issued", "paid"):
@@ -123,8 +136,9 @@ def issue(invoice: Invoice, balance: Decimal, series: str, at: int) -> Decision:
         operation="issue",
         before=invoice,
         after=with_payment_status(after),
-        series=series,
-        until=at - at % DAY_MS + DAY_MS,
+        series=series.name_at(at),
+        first=series.first,
+        until=end_of_day(at),
         balance=difference(balance, used),
     )
 
@@ -137,19 +151,60 @@ def void(invoice: Invoice, balance: Decimal, reason: str) -> Decision:
         return Unchanged(invoice)
     if (wrong := _cancel_refusal(invoice, "voided")) is not None:
         return wrong
-    after = replace(
+    return Change(
+        operation="void",
+        before=invoice,
+        after=_void(invoice, reason),
+        balance=plus(balance, invoice.balance_used) if invoice.balance_used else None,
+    )
+
+
+def revise(invoice: Invoice, balance: Decimal, reason: str) -> Decision:
+    """Void an issued invoice, and open a draft with the same rows as its next edition."""
+    if (wrong := reason_refusal(reason)) is not None:
+        return wrong
+    if invoice.status == "void":
+        if invoice.revised_by is not None:
+            return Unchanged(invoice)
+        return Refusal(f"{invoice_label(invoice)} is void, so it cannot be revised", "its money is written off")
+    if (wrong := _cancel_refusal(invoice, "revised")) is not None:
+        return wrong
+    edition = invoice.edition + 1
+    draft = Invoice(
+        id=edition_id(invoice, edition),
+        customer_key=invoice.customer_key,
+        currency=invoice.currency,
+        digits=invoice.digits,
+        start=invoice.start,
+        end=invoice.end,
+        period=invoice.period,
+        lines=invoice.lines,
+        unrated=invoice.unrated,
+        subtotal=invoice.subtotal,
+        closed=True,
+        credited=invoice.credited,
+        edition=edition,
+        revises=invoice.id,
+        revises_number=invoice.number,
+    )
+    return Change(
+        operation="revise",
+        before=invoice,
+        after=replace(_void(invoice, reason), revised_by=draft.id),
+        balance=plus(balance, invoice.balance_used) if invoice.balance_used else None,
+        draft=draft,
+        made=draft.id,
+    )
+
+
+def _void(invoice: Invoice, reason: str) -> Invoice:
+    return replace(
         invoice,
         revision=invoice.revision + 1,
         status="void",
         reason=reason,
         paid_at=None,
         balance_used=Decimal(0),
-    )
-    return Change(
-        operation="void",
-        before=invoice,
-        after=after,
-        balance=plus(balance, invoice.balance_used) if invoice.balance_used else None,
     )
 
 
@@ -183,6 +238,11 @@ def with_payment_status(invoice: Invoice) -> Invoice:
 def with_instants(change: Change, at: int) -> Invoice:
     """Return the invoice after a change that is made at an instant (ms)."""
     return replace(change.after, **dict.fromkeys(change.timestamp_fields, at))
+
+
+def end_of_day(ms: int) -> int:
+    """Return the first instant (ms) of the next day in UTC."""
+    return ms - ms % DAY_MS + DAY_MS
 
 
 def date_text(ms: int) -> str:

@@ -3,7 +3,9 @@
 --
 -- KEYS 1 the head, 2 its operations, 3 balances, 4 credited, 5 credit rows, 6 drafts to issue,
 --      7 series, 8 numbers, 9 credit notes, 10 the new credit note (the head's key if none),
---      11 the change log, 12 payments, 13 the customer's currencies
+--      11 the change log, 12 payments, 13 the customer's currencies, 14 first numbers of series, 15 rows,
+--      16 the head of the next edition, 17 its rows, 18 its credit rows, 19 its credited,
+--      20 invoices, 21 the customer's invoices
 -- ARGV, in this order; a list is its length, then its words:
 --      token of the operation, its name, id of the invoice
 --      revision, status, '1' closed, as they were read
@@ -12,11 +14,12 @@
 --      field of the balance ('' if not needed), the balance as read ('' absent), to write ('' unchanged)
 --      list of credited rows: id, its credited amount as read ('' absent), to write
 --      list of credit rows to append, list of payments to append
---      series to take a number from ('' none), its last known number, id of the credit note ('' none)
+--      series to take a number from ('' none), its last known number, its first number, id of the credit note ('' none)
 --      list of fields of the head that get the current instant, '1' if the invoice is issued
 --      what the operation created, for the record ('' its number)
 --      the JSON of its entry for the change log without the end ('' none)
 --      lists of words for the head, of fields to delete from it, of words for the credit note
+--      id of the next edition ('' none), start of the period, '1' if it waits for issue, list of words for its head
 --
 -- Returns {'OK' or 'DONE' (written before, the reply was lost), record, head}; or, with nothing written, {'MOVED'},
 -- {'DAMAGED', text} if the last number of the series is not a number,
@@ -40,9 +43,10 @@ local revision, status, closed, valid_until = take(), take(), take(), take()
 local currency, digits = take(), take()
 local account, balance_read, balance = take(), take(), take()
 local credited, rows, payments = take_list(), take_list(), take_list()
-local series, known, note = take(), take(), take()
+local series, known, first, note = take(), take(), take(), take()
 local stamps, issued, made, entry = take_list(), take(), take(), take()
 local head_words, removed, note_words = take_list(), take_list(), take_list()
+local draft, start, waits, draft_words = take(), take(), take(), take_list()
 
 local record = redis.call('HGET', KEYS[2], token)
 if record then
@@ -103,9 +107,25 @@ end
 if issued == '1' then
   redis.call('ZREM', KEYS[6], id)
 end
+if draft ~= '' then
+  redis.call('HSET', KEYS[16], 'opened_at', now, unpack(draft_words))
+  redis.call('COPY', KEYS[15], KEYS[17], 'REPLACE')
+  redis.call('COPY', KEYS[5], KEYS[18], 'REPLACE')
+  redis.call('COPY', KEYS[4], KEYS[19], 'REPLACE')
+  redis.call('ZADD', KEYS[20], start, draft)
+  redis.call('ZADD', KEYS[21], start, draft)
+  if waits == '1' then
+    redis.call('ZADD', KEYS[6], now, draft)
+  end
+end
 if series ~= '' then
   -- The counter changes only here, together with the numbered document, so no number is repeated or missing.
-  local number = string.format('%s-%06d', series, redis.call('HINCRBY', KEYS[7], series, 1))
+  local step = 1
+  if tonumber(first) > 1 and redis.call('HEXISTS', KEYS[7], series) == 0 then
+    step = tonumber(first)
+    redis.call('HSET', KEYS[14], series, first)
+  end
+  local number = string.format('%s-%06d', series, redis.call('HINCRBY', KEYS[7], series, step))
   if note == '' then
     redis.call('HSET', KEYS[1], 'number', number)
     redis.call('HSET', KEYS[8], number, id)

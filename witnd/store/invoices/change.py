@@ -12,7 +12,15 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.operations import Change, Decision, Refusal, Unchanged, issue, with_instants
+from witnd.domain.invoices.operations import (
+    Change,
+    Decision,
+    Refusal,
+    Series,
+    Unchanged,
+    issue,
+    with_instants,
+)
 from witnd.store.access.change_log import Change as Logged
 from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
 from witnd.store.invoices.change_arguments import (
@@ -121,7 +129,7 @@ class Operations:
             moved += 1
         raise StoreRefused(f"invoice {request.id} is being modified concurrently", "retry")
 
-    async def issue_due(self, id_: str, series: str) -> bool:
+    async def issue_due(self, id_: str, series: Series) -> bool:
         """Issue a closed draft. Return whether it is issued now. The call may be repeated."""
         # One token: it is the same operation, also after a restart of the daemon.
         done = await self.do(id_, lambda seen: issue(seen.invoice, seen.balance, series, seen.at), token=SCHEDULE)

@@ -7,13 +7,13 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row
+from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row, edition_id
 from witnd.domain.invoices.operations import Change
 from witnd.domain.invoices.payment import payment_id
 from witnd.domain.values.money import plain
 from witnd.store.access.change_log import Change as Logged
 from witnd.store.access.change_log import encode_change
-from witnd.store.invoices.codec import encode_row
+from witnd.store.invoices.codec import edition_fields, encode_row
 from witnd.store.invoices.note_codec import note_fields
 from witnd.store.invoices.payment_codec import encode_payment
 from witnd.store.keys import BillingKeys
@@ -23,6 +23,7 @@ from witnd.store.server.scripts import Argument
 _FIELDS: Final = (
     "revision", "status", "paid_at", "reason", "credited", "total", "issue_date", "due_date", "balance_used", "noted",
     "notes_applied", "notes", "payments_total", "payments_applied", "live_payments", "payment_entries",
+    "revised_by",
 )  # fmt: skip
 
 
@@ -53,6 +54,7 @@ def balance_field(customer_key: str, currency: str) -> str:
 def change_keys(keys: BillingKeys, change: Change) -> list[str]:
     """Return the keys of the script."""
     id_, note = change.before.id, change.note
+    next_ = edition_id(change.before, change.before.edition + 1)
     return [
         keys.invoice(id_),
         keys.changes(id_),
@@ -67,6 +69,14 @@ def change_keys(keys: BillingKeys, change: Change) -> list[str]:
         keys.change_log,
         keys.payments(id_),
         keys.currencies(change.before.customer_key),
+        keys.first_numbers,
+        keys.lines(id_),
+        keys.invoice(next_),
+        keys.lines(next_),
+        keys.credits(next_),
+        keys.credited(next_),
+        keys.invoices,
+        keys.customer(change.before.customer_key),
     ]
 
 
@@ -99,6 +109,7 @@ def change_arguments(
         *_counted([] if change.payment is None else [encode_payment(change.payment)]),
         series,
         known,
+        change.first,
         "" if note is None else note.id,
         *_counted(change.timestamp_fields),
         "1" if change.is_issue else "",
@@ -107,6 +118,10 @@ def change_arguments(
         *_counted(set_),
         *_counted(removed),
         *_counted([] if note is None else note_fields(note)),
+        "" if change.draft is None else change.draft.id,
+        invoice.start,
+        "1" if change.draft is not None and change.draft.subtotal else "",
+        *_counted([] if change.draft is None else edition_fields(change.draft)),
     ]
 
 

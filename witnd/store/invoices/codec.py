@@ -133,6 +133,11 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         payments_applied=finite(fields.get("payments_applied", "0")),
         live_payments=int(fields.get("live_payments", "0")),
         payment_entries=int(fields.get("payment_entries", "0")),
+        edition=int(fields.get("edition", "1")),
+        revises=fields.get("revises"),
+        revises_number=fields.get("revises_number"),
+        revised_by=fields.get("revised_by"),
+        opened_at=_instant(fields, "opened_at"),
     )
 
 
@@ -150,6 +155,17 @@ def billed_fields(invoice: Invoice) -> list[str | int]:
         "unrated", invoice.unrated,
         "subtotal", plain(invoice.subtotal),
         "closed", int(invoice.closed),
+    ]  # fmt: skip
+
+
+def edition_fields(invoice: Invoice) -> list[str | int]:
+    """Return the fields of the draft of a next edition, as arguments of HSET. The script adds `opened_at`."""
+    return [
+        *billed_fields(invoice),
+        "credited", plain(invoice.credited),
+        "edition", invoice.edition,
+        "revises", invoice.revises or "",
+        "revises_number", invoice.revises_number or "",
     ]  # fmt: skip
 
 

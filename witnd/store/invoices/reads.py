@@ -130,11 +130,18 @@ class Invoices(Operations):
                     break
 
     async def of_outcome(self, customer_key: str, currency: str, billed_at: int) -> Invoice | None:
-        """Return the invoice of the period in which an outcome was billed, or None."""
+        """Return the newest edition of the invoice of the period in which an outcome was billed, or None."""
         calendar = await self.calendar()
         if calendar is None:
             return None
-        return await self.get(invoice_id(customer_key, currency, calendar.period_at(billed_at)))
+        found = await self.get(invoice_id(customer_key, currency, calendar.period_at(billed_at)))
+        return None if found is None else await self.newest_edition(found)
+
+    async def newest_edition(self, invoice: Invoice) -> Invoice:
+        """Return the edition that replaces a revised invoice, or the invoice itself."""
+        while invoice.revised_by is not None and (following := await self.get(invoice.revised_by)) is not None:
+            invoice = following
+        return invoice
 
     async def calendar(self) -> Calendar | None:
         """Return the calendar of periods, or None before the first invoice."""

@@ -11,6 +11,7 @@ from witnd.app.invoices import operations as invoices
 from witnd.app.invoices import payments
 from witnd.app.invoices.credit import Credited, Item, RowsCredited
 from witnd.app.invoices.facts import Facts
+from witnd.app.invoices.operations import REVISED, Revised
 from witnd.app.invoices.payments import Recorded
 from witnd.domain.invoices.credit import MAX_ITEMS
 from witnd.domain.invoices.invoice import Invoice
@@ -39,25 +40,43 @@ class CreditItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CreditNoteIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The lines to credit together, and the reason, which the customer may see."""
+    """The lines to credit together, and the reason, which the customer may see. With `dry_run`, nothing is changed: the
+    response shows the credit as it would be, without a number."""
 
     items: list[CreditItem]
     reason: str
+    dry_run: bool = False
 
 
 class VoidIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The reason, which the customer may see."""
+    """The reason, which the customer may see. With `dry_run`, nothing is changed: the response shows what would be."""
 
     reason: str
+    dry_run: bool = False
+
+
+class IssueIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """With `dry_run`, nothing is changed: the response shows the invoice as it would be issued, without a number."""
+
+    dry_run: bool = False
+
+
+class ReviseIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The reason, which the customer may see. With `dry_run`, nothing is changed: the response shows what would be."""
+
+    reason: str = REVISED
+    dry_run: bool = False
 
 
 class CreditIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The line to credit, by outcome or id. `amount` defaults to all that is left of the line."""
+    """The line to credit, by outcome or id. `amount` defaults to all that is left of the line. With `dry_run`, nothing
+    is changed."""
 
     reason: str
     outcome_key: str | None = None
     row_id: str | None = None
     amount: str | None = None
+    dry_run: bool = False
 
 
 @route(
@@ -66,12 +85,16 @@ class CreditIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     says="Issue a closed draft: it gets its number and a final total. Repeating the request changes nothing.",
     scope="billing",
     repeatable=True,
+    body=IssueIn,
+    optional_body=True,
     answer=InvoiceJson,
     refusals=("CONFLICT",),
 )
 async def issue_invoice(call: Call[Any]) -> InvoiceJson:
+    body: IssueIn = call.body()
     found = await invoices.named(call.services, call.path["id"])
-    return invoice_json((await invoices.issue(call.services, author(call), found)).invoice)
+    done = await invoices.issue(call.services, author(call), found, dry_run=body.dry_run)
+    return invoice_json(done.invoice)
 
 
 @route(
@@ -91,7 +114,7 @@ async def pay_invoice(call: Call[Any]) -> InvoiceJson:
 @route(
     "POST",
     "/v1/invoices/{id}/void",
-    says="Void an issued invoice. Nothing is due any more, and its number is not used again.",
+    says="Void an issued invoice: its money is written off, nothing is due, and its number is not used again.",
     scope="billing",
     repeatable=True,
     body=VoidIn,
@@ -101,7 +124,28 @@ async def pay_invoice(call: Call[Any]) -> InvoiceJson:
 async def void_invoice(call: Call[Any]) -> InvoiceJson:
     body: VoidIn = call.body()
     found = await invoices.named(call.services, call.path["id"])
-    return invoice_json((await invoices.void(call.services, author(call), found, body.reason)).invoice)
+    done = await invoices.void(call.services, author(call), found, body.reason, dry_run=body.dry_run)
+    return invoice_json(done.invoice)
+
+
+@route(
+    "POST",
+    "/v1/invoices/{id}/revise",
+    says="Void an issued invoice, and open a draft with the same lines as its next edition. The response is the draft. "
+    "Repeating the request changes nothing.",
+    scope="billing",
+    repeatable=True,
+    status=201,
+    body=ReviseIn,
+    optional_body=True,
+    answer=Revised,
+    refusals=("CONFLICT",),
+)
+async def revise_invoice(call: Call[Any]) -> Revised:
+    body: ReviseIn = call.body()
+    found = await invoices.named(call.services, call.path["id"])
+    revision = await invoices.revise(call.services, author(call), found, body.reason, dry_run=body.dry_run)
+    return invoices.revised_json(revision)
 
 
 @route(
@@ -121,7 +165,7 @@ async def credit_invoice(call: Call[Any]) -> Credited:
     found = await invoices.named(call.services, call.path["id"])
     row = await crediting.billed_row(call.services, found, outcome_key=body.outcome_key, row_id=body.row_id)
     items = [Item(row=row, amount=body.amount)]
-    given = await crediting.credit(call.services, author(call), found, items, body.reason)
+    given = await crediting.credit(call.services, author(call), found, items, body.reason, dry_run=body.dry_run)
     return crediting.credited_json(given)
 
 
@@ -174,7 +218,7 @@ async def credit_rows(call: Call[Any]) -> RowsCredited:
     body: CreditNoteIn = call.body()
     found = await invoices.named(call.services, call.path["id"])
     items = await _items(call, found, body.items)
-    given = await crediting.credit(call.services, author(call), found, items, body.reason)
+    given = await crediting.credit(call.services, author(call), found, items, body.reason, dry_run=body.dry_run)
     return crediting.rows_credited_json(given)
 
 

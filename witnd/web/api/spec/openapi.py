@@ -128,7 +128,7 @@ def _operation(one: Route, schemas: Schemas) -> dict[str, Any]:
     if one.body is not None:
         bodies = {kind: one.bodies.get(kind, one.body) for kind in one.content_types if kind}
         content = {kind: {"schema": schemas.of(body)} for kind, body in bodies.items()}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not one.optional_body, "content": content}
     operation["responses"] = _responses(one, schemas)
     return operation
 

@@ -201,4 +201,5 @@ def _next(services: DaemonServices, invoice: Invoice) -> NextStep | None:
     # Of a closed period in which nothing is owed, where such invoices are not wanted.
     unwanted = invoice.closed and not invoice.subtotal and not billing.zero_invoices
     by_hand = billing.issue == "manual" or unwanted
-    return NextStep(closes_at=invoice.end, issues_at=None if by_hand else invoice.end + int(billing.grace * 1000))
+    waits_from = invoice.end if invoice.opened_at is None else invoice.opened_at
+    return NextStep(closes_at=invoice.end, issues_at=None if by_hand else waits_from + int(billing.grace * 1000))
