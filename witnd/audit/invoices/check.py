@@ -14,7 +14,7 @@ from witnd.audit.invoices.heads import check_head, check_references
 from witnd.audit.invoices.lines import CONTENT, Content, LineStreams, Positions, StreamLine, line_content, row_content
 from witnd.audit.invoices.rows import Pricing, RowTotals, count_rows
 from witnd.audit.invoices.snapshot import InvoiceSnapshot
-from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.invoice import Invoice, Row, edition_id
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values.money import difference, plain
 from witnd.domain.values.period import Calendar, Period
@@ -163,14 +163,14 @@ class InvoiceChecker:
             expected = f"of {line_totals.lines} lines"
             findings.differ("rows", expected, f"{row_totals.lines}, or with other content", RESTORE)
             return
-        before = findings.count
+        before, first = findings.count, edition_id(snapshot.invoice, 1)
         slices = max(line_totals.lines, row_totals.lines) // MAX_COMPARED_LINES + 1
         for number in range(slices):
             lines: dict[str, Content] = {}
             async for page in self._streams.lines_between(self._period.start, self._period.end, self._began, read):
                 for item in page:
                     key = item.line.outcome_key
-                    if self._invoice_of(item) == snapshot.invoice.id and _slice(key, slices) == number:
+                    if self._invoice_of(item) == first and _slice(key, slices) == number:
                         lines[key] = line_content(item)
             met: set[str] = set()
             for pages in self._lists(snapshot, Findings()):

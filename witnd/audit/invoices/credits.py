@@ -9,7 +9,7 @@ from msgspec import Struct
 from witnd.audit.findings import RESTORE, UNREADABLE, Findings, command_remedy, decode_amount, parse_row
 from witnd.audit.invoices.snapshot import decode_score
 from witnd.domain.invoices.credit import CREDITABLE, note_id
-from witnd.domain.invoices.invoice import Invoice, Row, row_id
+from witnd.domain.invoices.invoice import Invoice, Row, edition_id, row_id
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.values.money import exact_sum, plain
 from witnd.store.invoices.codec import encode_row
@@ -78,8 +78,13 @@ def _add_credits(invoice: Invoice, given: dict[str, RowCredits], rows: Sequence[
             findings.differ(f"row {row.id} of the credits", "a credit of a row", f"a {row.kind}", RESTORE, key=key)
             continue
         one = given.setdefault(row.corrects, RowCredits(row=row))
-        must = row_id(invoice.id, "credit", row.corrects, plain(one.amount))
-        findings.compare("credit: id", must, row.id, RESTORE, key=key)
+        # Credits of earlier editions stay as they are.
+        ids = [
+            row_id(edition_id(invoice, edition), "credit", row.corrects, plain(one.amount))
+            for edition in range(invoice.edition, 0, -1)
+        ]
+        if row.id not in ids:
+            findings.compare("credit: id", ids[0], row.id, RESTORE, key=key)
         amount = Decimal(row.amount).copy_negate()
         if amount <= 0:
             findings.differ("credit: amount", "below 0", row.amount, RESTORE, key=key)

@@ -5,7 +5,7 @@ from typing import Final
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
 from witnd.audit.invoices.snapshot import END_OF_TIME, InvoiceSnapshot, decode_score
-from witnd.domain.invoices.invoice import Invoice, invoice_id
+from witnd.domain.invoices.invoice import Invoice, edition_id
 from witnd.domain.invoices.operations import DAY_MS, PAYMENT_TERMS_DAYS, date_text
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, plain
@@ -30,7 +30,8 @@ def check_head(
     """Check what a single snapshot shows."""
     invoice = snapshot.invoice
     period = calendar.period_at(invoice.start)
-    findings.compare("id", invoice_id(invoice.customer_key, invoice.currency, period), invoice.id, RESTORE)
+    findings.compare("id", edition_id(invoice, invoice.edition), invoice.id, RESTORE)
+    _check_edition(invoice, findings)
     for name, must in (("start", period.start), ("end", period.end)):
         found = getattr(invoice, name)
         remedy = command_remedy("HSET", keys.invoice(invoice.id), name, must)
@@ -46,6 +47,18 @@ def check_head(
         findings.differ("closed", f"closed: all until {until} are", found, remedy)
 
 
+def _check_edition(invoice: Invoice, findings: Findings) -> None:
+    """Check the links between the editions of an invoice."""
+    before = None if invoice.edition == 1 else edition_id(invoice, invoice.edition - 1)
+    findings.compare("revises", before, invoice.revises, RESTORE)
+    if (invoice.opened_at is None) != (invoice.edition == 1):
+        expected = "none" if invoice.edition == 1 else "known"
+        findings.differ("opened_at", expected, invoice.opened_at or "none", RESTORE)
+    if invoice.revised_by is not None:
+        findings.compare("revised_by", edition_id(invoice, invoice.edition + 1), invoice.revised_by, RESTORE)
+        findings.compare("status of a revised invoice", "void", invoice.status, RESTORE)
+
+
 def _check_lists(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings) -> None:
     invoice = snapshot.invoice
     waits = invoice.closed and invoice.status == "draft"
@@ -55,7 +68,7 @@ def _check_lists(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Finding
     ]
     # The setting for issuing invoices of total 0 may have been different then.
     if not (waits and snapshot.to_issue is None and not invoice.subtotal):
-        must = invoice.end if waits else None
+        must = (invoice.opened_at or invoice.end) if waits else None
         places.append(("the list of drafts to be issued", keys.to_issue, snapshot.to_issue, must))
     for name, key, found, place in places:
         remedy = (
@@ -140,8 +153,14 @@ async def check_references(reads: Reads, keys: BillingKeys, invoice: Invoice, fi
         ("ZSCORE", keys.customer(invoice.customer_key), invoice.id),
         ("HGET", keys.numbers, invoice.number or ""),
         ("HEXISTS", keys.balance, balance_field(invoice.customer_key, invoice.currency)),
+        ("HGET", keys.invoice(invoice.revises or ""), "revised_by"),
+        ("HGET", keys.invoice(invoice.revised_by or ""), "revises"),
     )
-    score, name, balance = await reads.pipeline(*commands)
+    score, name, balance, before, after = await reads.pipeline(*commands)
+    for what, other, link in (("before", invoice.revises, before), ("after", invoice.revised_by, after)):
+        if other is not None:
+            found = "none" if link is None else link.decode()
+            findings.compare(f"link of the edition {what}", invoice.id, found, RESTORE)
     listed = decode_score(score)
     list_ = keys.customer(invoice.customer_key)
     remedy = command_remedy("ZADD", list_, invoice.start, invoice.id)

@@ -168,6 +168,8 @@ def _facts(invoice: Invoice) -> list[Fact]:
     return [
         Fact("Billing period", wording.period(invoice)),
         Fact("Issued", "not yet" if invoice.issued_at is None else wording.day(invoice.issued_at)),
+        *([Fact("Due date", wording.date(invoice.due_date))] if invoice.due and invoice.due_date else []),
+        *([Fact("Replaces invoice", invoice.revises_number)] if invoice.revises_number else []),
         Fact("Confirmed outcomes", wording.group_digits(str(invoice.lines))),
         Fact("Currency", invoice.currency),
     ]

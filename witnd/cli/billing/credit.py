@@ -30,6 +30,7 @@ class _Asked(Struct, frozen=True, kw_only=True):
     amount: str | None
     reason: str
     name: str
+    dry_run: bool
 
 
 @click.command()
@@ -45,6 +46,7 @@ class _Asked(Struct, frozen=True, kw_only=True):
     multiple=True,
     help="Id of a line, or the prefix that `show` prints; repeatable.",
 )
+@click.option("--dry-run", is_flag=True, help="Show the result and change nothing.")
 @click.option("--id", "name", metavar="TEXT", type=TEXT, help="Idempotency key: repeating the command credits once.")
 @json_option
 @config_option
@@ -55,6 +57,7 @@ def credit(
     reason: str,
     invoice: str | None,
     rows: tuple[str, ...],
+    dry_run: bool,
     name: str | None,
     json_output: bool,
     config_path: Path | None,
@@ -87,6 +90,7 @@ def credit(
         amount=amount,
         reason=reason,
         name=name or secrets.token_hex(8),
+        dry_run=dry_run,
     )
     run(_credit(asked, json_output, config_path))
 
@@ -98,7 +102,9 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
         # The name belongs to the lines, so that several credits can be named after the same request.
         token = derived_id("credit", *[item.row.id for item in items], asked.name)
         try:
-            given = await crediting.credit(services, author(), invoice, items, asked.reason, token=token)
+            given = await crediting.credit(
+                services, author(), invoice, items, asked.reason, token=token, dry_run=asked.dry_run
+            )
         except Reused as before:
             raise Refused(
                 "CONFLICT", f"--id {asked.name} was used before: it {before.how}", remedy="choose another --id"
@@ -142,6 +148,8 @@ def _tell_credit(given: crediting.Credit) -> None:
     note, invoice = given.note, given.done.invoice
     currency = invoice.currency
     before = "already credited: " if given.done.repeated else ""
+    if given.done.preview is not None:
+        before = "dry run, nothing is changed: "
     label = invoice_label(invoice)
     for row in given.rows:
         what = row.outcome_key or (row.corrects or "")[:SHORT]
@@ -149,7 +157,9 @@ def _tell_credit(given: crediting.Credit) -> None:
         if note is None:
             click.echo(printable(f"{before}{amount} for {what}, as a line on {label}"))
         else:
-            click.echo(printable(f"{before}{note.number}: {amount} for {what} on {note.invoice_number}"))
+            click.echo(
+                printable(f"{before}{note.number or 'credit note'}: {amount} for {what} on {note.invoice_number}")
+            )
     if note is None:
         return
     due = invoice_json(invoice).due

@@ -103,6 +103,9 @@ def head_lines(invoice: Invoice) -> list[str]:
         "due date": invoice.due_date if invoice.due else None,
         "paid": _at(invoice.paid_at),
         "voided": invoice.voided_at and f"{_at(invoice.voided_at)}: {invoice.reason}",
+        "edition": str(invoice.edition) if invoice.edition > 1 else None,
+        "replaces": invoice.revises_number,
+        "replaced": invoice.revised_by and f"by edition {invoice.edition + 1}, {invoice.revised_by}",
         "id": invoice.id,
     }
     title = invoice_label(invoice)

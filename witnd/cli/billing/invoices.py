@@ -25,7 +25,7 @@ from witnd.cli.billing.invoice import (
     stage_lines,
     sum_lines,
 )
-from witnd.cli.billing.operations import issue, pay, void
+from witnd.cli.billing.operations import issue, pay, revise, void
 from witnd.cli.billing.payments import balance, payment, refund, reverse
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.options import DefaultGroup, page_options
@@ -40,7 +40,7 @@ from witnd.store.invoices.reads import LOOKED_AT_MAX, InvoiceFilter, Invoices
 
 @click.group(cls=DefaultGroup)
 def invoices() -> None:
-    """List, show, issue, void, credit and export invoices; record payments and refunds.
+    """List, show, issue, void, revise, credit and export invoices; record payments and refunds.
 
     The daemon adds confirmed outcomes to draft invoices, and closes each draft when its period ends. The default
     command is `list`. ID is an id, its first six or more characters, or an invoice number.
@@ -80,7 +80,8 @@ def list_(
       {"id", "number", "status", "closed", "customer_key", "currency", "period", "period_start",
        "period_end", "lines", "unrated", "subtotal", "credited", "total", "balance_used",
        "payments_applied", "noted", "notes_applied", "due", "issue_date", "due_date", "issued_at",
-       "paid_at", "voided_at", "reason", "revision"};
+       "paid_at", "voided_at", "reason", "edition", "revises", "revises_number", "revised_by",
+       "revision"};
       open is shown as the status "draft" with "closed": false
 
     \b
@@ -261,7 +262,7 @@ def _say(*lines: str) -> None:
         click.echo(printable(line))
 
 
-for _command in (issue, pay, payment, reverse, void, credit, balance, refund):
+for _command in (issue, pay, payment, reverse, void, revise, credit, balance, refund):
     invoices.add_command(_command)
 try:
     invoices.add_command(import_module("witnd.cli.billing.export").export)

@@ -1,4 +1,4 @@
-"""Actions on an invoice: issue it, record and reverse payments, void it. `credits` has credits."""
+"""Actions on an invoice: issue it, record and reverse payments, void or revise it. `credits` has credits."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -62,6 +62,19 @@ async def _done(
         # Read it again: it may have changed.
         return await invoice_page(request, await invoices.named(request.services, invoice.id), refused, doing)
     return Redirect(link("invoices", name_of(done)), message(done))
+
+
+@action("/dashboard/invoices/{id}/revise", scope="billing")
+async def revise(request: PageRequest) -> Answer:
+    invoice = await invoices.named(request.services, request.path["id"])
+    reason = request.form.get("reason", "").strip() or None
+    try:
+        check_confirmed(request)
+        revision = await invoices.revise(request.services, request.author, invoice, reason)
+    except Refused as refused:
+        return await invoice_page(request, await invoices.named(request.services, invoice.id), refused, "revise")
+    message = f"{invoice.number} is void. This draft replaces it: credit its lines, then issue it."
+    return Redirect(link("invoices", revision.draft.id), message)
 
 
 @action("/dashboard/invoices/{id}/payments", scope="billing")
