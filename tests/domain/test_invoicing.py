@@ -163,7 +163,9 @@ class TestIssue:
 
     def test_it_is_issued_once(self) -> None:
         assert issue(invoice("issued"), ZERO, INV, AT) == Unchanged(invoice("issued"))
-        assert issue(invoice("paid"), ZERO, INV, AT) == Unchanged(invoice("paid"))
+        by_balance = invoice("paid", live_payments=0, balance_used=Decimal(10))
+        assert issue(by_balance, ZERO, INV, AT) == Unchanged(by_balance)
+        assert "is paid" in refusal(issue(invoice("paid"), ZERO, INV, AT))
         assert "is void" in refusal(issue(invoice("void"), ZERO, INV, AT))
 
     def test_sums_beyond_the_usual_precision_are_exact(self) -> None:
@@ -275,7 +277,7 @@ class TestVoid:
     @pytest.mark.parametrize("operation", [void, revise])
     def test_no_other_is_voided(self, operation: Any) -> None:
         assert "credit the wrong rows" in refusal(operation(invoice(), ZERO, "wrong"))
-        assert "has a payment" in refusal(operation(invoice("paid"), ZERO, "wrong"))
+        assert "is paid by a payment" in refusal(operation(invoice("paid"), ZERO, "wrong"))
         assert "has 2 payments" in refusal(operation(invoice("issued", live_payments=2), ZERO, "wrong"))
 
     def test_once(self) -> None:

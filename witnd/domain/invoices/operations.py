@@ -112,8 +112,8 @@ Decision: TypeAlias = Change | Unchanged | Refusal
 def issue(invoice: Invoice, balance: Decimal, series: Series, at: int) -> Decision:
     """Issue a closed draft: fix its total and its dates, and pay as much of it as the customer's balance covers. If
     nothing remains due, it is paid. `at` is the server's clock in ms."""
-    if invoice.status in ("issued", "paid"):
-        return Unchanged(invoice)
+    if invoice.status == "issued" or (invoice.status == "paid" and not invoice.live_payments and not invoice.notes):
+        return Unchanged(invoice)  # the issue itself may have paid it
     if invoice.status != "draft":
         return Refusal(f"{invoice_label(invoice)} is {invoice.status}", "an invoice can be issued only once")
     if not invoice.closed:
@@ -215,8 +215,9 @@ def _cancel_refusal(invoice: Invoice, participle: str) -> Refusal | None:
         return Refusal(f"{label} is not issued, so it cannot be {participle}", "credit the wrong rows instead")
     if invoice.live_payments:
         many = "a payment" if invoice.live_payments == 1 else f"{invoice.live_payments} payments"
+        has = "is paid by" if invoice.status == "paid" else "has"
         return Refusal(
-            f"{label} has {many}, so it cannot be {participle}",
+            f"{label} {has} {many}, so it cannot be {participle}",
             "credit the wrong rows instead, or reverse its payments first",
         )
     if invoice.notes:

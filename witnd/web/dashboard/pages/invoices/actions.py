@@ -67,7 +67,7 @@ async def _done(
 @action("/dashboard/invoices/{id}/revise", scope="billing")
 async def revise(request: PageRequest) -> Answer:
     invoice = await invoices.named(request.services, request.path["id"])
-    reason = request.form.get("reason", "").strip() or None
+    reason = request.form.get("revise_reason", "").strip() or None
     try:
         check_confirmed(request)
         revision = await invoices.revise(request.services, request.author, invoice, reason)
