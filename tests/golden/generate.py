@@ -45,7 +45,7 @@ def answers(deployment: Deployment) -> dict[str, Any]:
 
 
 def build(deployment: Deployment) -> None:
-    """Outcomes in every state, every fate, a held event, deliveries that failed, an issued, credited and paid invoice."""
+    """Outcomes in every state, every fate, a held event, deliveries that failed, an invoice that is credited and paid."""
     deployment.apply()
     deployment.event("confirmed-01", "replied", idempotency_key="a")
     deployment.event("confirmed-01", "replied", SOON, idempotency_key="a")
@@ -60,7 +60,8 @@ def build(deployment: Deployment) -> None:
     deployment.event("pending-001", "rated", agent_key="patient", at="*", properties={"value": 5})
 
     def is_issued(client: Any) -> bool:
-        return deployment.settled(client) and client.zcard(BILLING.invoices) == 1 and not client.zcard(BILLING.to_issue)
+        waits = client.zcard(BILLING.open) + client.zcard(BILLING.to_issue)
+        return deployment.settled(client) and client.zcard(BILLING.invoices) == 1 and not waits
 
     deployment.work(lambda client: is_issued(client) and client.hlen("witn:{0}:attempts") >= 2)
     deployment.apply(CATALOGUE.replace("0.995", "1.5"))
