@@ -15,7 +15,7 @@ def test_a_payment_is_recorded_and_reversed(admin: Dashboard, api: ApiServer) ->
     assert "12.50 EUR" in page.message
     assert page.rows("payments")[0][:3] == ["2096-11-03", "transfer", "<b>4711</b>"]
     assert page.rows("payments")[0][3:] == ["12.50", "10.00"]
-    assert page.fact("credit") == "2.50 EUR"
+    assert "2.50 EUR" in page.fact("credit")
     [address] = [form.get("action") for form in page.document.xpath("//form") if "reverse" in form.get("action")]
     page = admin.submit(page, address, confirmed="yes")
     assert page.state("stage") == "issued"
@@ -90,7 +90,7 @@ def test_an_invoice_is_revised(admin: Dashboard, api: ApiServer) -> None:
     do(api, one, "issue")
     page = admin.submit(admin.get(FIRST), f"{FIRST}/revise", revise_reason="wrong price", confirmed="yes")
     assert page.state("stage") == "draft"
-    assert FIRST in page.hrefs
+    assert f"{LIST}/{one.id}" in page.hrefs
     assert page.fact("edition") == "2, replaces INV-000001"
     old = admin.get(FIRST)
     assert (old.state("stage"), old.fact("reason")) == ("void", "wrong price")

@@ -45,7 +45,7 @@ def answers(deployment: Deployment) -> dict[str, Any]:
 
 
 def build(deployment: Deployment) -> None:
-    """Outcomes in every state, every fate, a held event, deliveries that failed, an invoice that is credited and paid."""
+    """Outcomes in every state, every fate, a held event, deliveries that failed, a credited and paid invoice."""
     deployment.apply()
     deployment.event("confirmed-01", "replied", idempotency_key="a")
     deployment.event("confirmed-01", "replied", SOON, idempotency_key="a")

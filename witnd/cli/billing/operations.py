@@ -154,7 +154,7 @@ def void(*, id_: str, reason: str, yes: bool, dry_run: bool, json_output: bool, 
 def revise(*, id_: str, reason: str | None, dry_run: bool, json_output: bool, config_path: Path | None) -> None:
     """Void an issued invoice, and open a draft with the same lines as its next edition.
 
-    Credit lines of the draft, then issue it: it gets a number of its own. With `[billing] issue = "auto"`, the daemon
+    Credit lines of the draft, then issue it: it gets a new number. With `[billing] issue = "auto"`, the daemon
     issues it when the grace is over, counted from now. An invoice with a payment or a credit note cannot be revised.
 
     \b

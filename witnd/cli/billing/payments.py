@@ -90,7 +90,7 @@ async def _record(id_: str, facts: Facts, name: str, as_document: bool, config: 
 def reverse(*, id_: str, payment_id: str, json_output: bool, config_path: Path | None) -> None:
     """Reverse a wrong payment. What it paid is due again.
 
-    PAYMENT is the id of a payment, or its first characters. witnd records the reversal as an entry of its own, and
+    PAYMENT is the id of a payment, or its first characters. witnd records the reversal as a separate entry, and
     never deletes a payment. It refuses the reversal if the customer's balance is below the part that went there.
 
     \b
