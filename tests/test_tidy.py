@@ -8,7 +8,11 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "witnd").rglob("*.py"))
 MODULE_LINES_MAX = 300
 # Longer ones whose subject cannot be divided, and how long they may be.
-LONGER_MODULES = {"witnd/fold/partition.py": 320, "witnd/store/log/reader.py": 310}  # the fold; all reads of one log
+LONGER_MODULES = {
+    "witnd/fold/partition.py": 320,  # the fold
+    "witnd/store/log/reader.py": 330,  # all reads of one log
+    "witnd/store/invoices/ledger.py": 320,  # all reads of the biller
+}
 FUNCTION_LINES_MAX = 70
 PACKAGE_MODULES_MAX = 15
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "manager", "misc", "base"}

@@ -51,8 +51,8 @@ class SentinelLogin(Struct, frozen=True, kw_only=True):
 class Endpoint(Struct, frozen=True, kw_only=True):
     """Address and login of a server: `path` of a unix socket, else `host` and `port`.
 
-    In the other modes, the primary is found by asking one of `nodes`: nodes of a cluster, or Sentinels that watch the
-    primary called `service`. `password_file` is read at each login, so a new password is used from the next connection
+    In the other modes, one of `nodes` reports the primary: nodes of a cluster, or Sentinels that watch the primary
+    called `service`. `password_file` is read at each login, so a new password is used from the next connection
     on.
     """
 
@@ -241,7 +241,7 @@ def _service(path: str) -> tuple[str, int]:
     if not name:
         raise ValueError("has no name of the primary; write redis+sentinel://host:26379/NAME, as the Sentinels call it")
     if name.isdigit() and not slash:
-        raise ValueError(f"has the database {name!r} in place of the primary's name; write /NAME/{name}")
+        raise ValueError(f"has the database {name!r} instead of the primary's name; write /NAME/{name}")
     name = _decode(name, "name of the primary")
     if _SERVICE.fullmatch(name) is None:
         raise ValueError(f"has the name {name!r} of the primary; use a-z, A-Z, 0-9, dot, dash and underscore")

@@ -328,7 +328,7 @@ def test_other_obstacles_are_named(make: Any) -> None:
     obstacles: list[tuple[tuple[str, ...], str, str]] = [
         (("XADD", keys.events_moving, "*", "a", "b"), keys.events_moving, "`witnd repair ahead` of partition 0"),
         (("RPUSH", keys.forwards, "x"), keys.forwards, "still wait to be forwarded"),
-        (("ZADD", new.keys, "0", "x"), new.keys, "has data of a partition 1 already"),
+        (("ZADD", new.keys, "0", "x"), new.keys, "already has data of a partition 1"),
         (("XADD", new.events, "1-1", "a", "b"), new.events, "before the repartition (its first entry is 1-1)"),
     ]
     for command, key, problem in obstacles:

@@ -116,7 +116,7 @@ def test_a_key_of_the_invoices_that_cannot_be_read_stops_the_invoices_alone(serv
 FAILING = """
 import pathlib
 from witnd.cli.main import main
-from witnd.daemon.owner import Owner
+from witnd.daemon.partition.owner import Owner
 
 verify = Owner._verify
 

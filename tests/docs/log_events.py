@@ -22,9 +22,9 @@ MEANINGS = {
     "daemon.ready": "Every partition is running, on standby or stopped; `running` counts those that run here.",
     "daemon.stopping": "The daemon received a signal. It commits what it has read. Deliveries under way get 5 s, or "
     "0.3 s if another daemon waits for the partitions.",
-    "daemons.changed": "Other daemons of the deployment started or ended; `others` names those that run. They share "
-    "the partitions again.",
-    "daemons.unreadable": "The list of daemons cannot be read, so partitions are not shared again. See `remedy`.",
+    "daemons.changed": "Other daemons of the deployment started or ended; `others` names those that run. The daemons "
+    "distribute the partitions again.",
+    "daemons.unreadable": "The list of daemons cannot be read, so partitions are not distributed again. See `remedy`.",
     "daemon.stopped": "The daemon stopped in order.",
     "config.rejected": "The daemon received SIGHUP. The new configuration has `mistakes`, so the old one stays in "
     "effect.",
@@ -45,8 +45,8 @@ MEANINGS = {
     "embedded.died": "The private server exited. The daemon restarts it up to five times, then exits.",
     "endpoint.unreadable": "The stored state of an endpoint is damaged. The daemon treats the endpoint as healthy.",
     "endpoint.suspended": "An endpoint answered 410, or failed for five days. See `witnd deliveries resume`.",
-    "events.forwarded": "Events arrived in the log that their key had before a repartition. They are in the right log "
-    "now.",
+    "events.forwarded": "`count` events arrived in the log that their key had before a repartition. The daemon wrote "
+    "them to the right log.",
     "held.retried": "The catalogue changed: of `looked_at` keys with held events, `retried` can be placed now.",
     "http.failed": "A request met an error in witnd itself. The answer was 500 with the same `request_id`. At most one "
     "line a second for each route and kind of error; `suppressed` counts those in between.",
@@ -91,11 +91,11 @@ MEANINGS = {
     "partition.paused": "Redis is currently not safe to bill from. `remedy` says what to change.",
     "partition.resumed": "Redis is safe again, and the partition continues.",
     "partition.running": "This daemon owns the partition and continues after the entry `cursor`.",
-    "partition.stopped": "Redis lost data of this partition, so this daemon processes it no more. See `remedy`.",
-    "partition.reloading": "The partition is loaded again: Redis lost entries or steps that were not confirmed.",
-    "partition.undone": "Redis lost steps that were not confirmed, as after a failover. They are decided again.",
+    "partition.stopped": "Redis lost data of this partition, and this daemon no longer processes it. See `remedy`.",
+    "partition.reloading": "Redis may have lost unconfirmed entries or steps. The daemon loads the partition again.",
+    "partition.undone": "Redis lost unconfirmed steps, as after a failover. The daemon decides them again.",
     "steps.confirmed": "Steps of a partition are confirmed again.",
-    "steps.unconfirmed": "Steps of a partition are written, but `redis.durability` is not confirmed. Webhooks wait.",
+    "steps.unconfirmed": "Steps are written, but not yet as durable as `redis.durability` requires. Webhooks wait.",
     "partition.standby": "Another daemon, `owner`, has the partition or is about to take it.",
     "redis.response_lost": "A response, perhaps too large, did not arrive. The next call requests `next` parts.",
     "redis.recovered": "Redis is available again, after `seconds`.",

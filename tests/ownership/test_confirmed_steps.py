@@ -1,8 +1,8 @@
-"""Which steps are as safe as the durability promises."""
+"""Which steps are confirmed: as safe as the durability promises."""
 
 import asyncio
 
-from witnd.daemon.confirmed_steps import ConfirmedSteps
+from witnd.daemon.partition.confirmed_steps import ConfirmedSteps
 from witnd.store.errors import StoreUnavailable
 
 
@@ -33,7 +33,7 @@ def test_where_a_reply_is_enough_a_step_is_confirmed_when_it_is_written() -> Non
         one = steps(Server(is_needed=False), noted)
         one.begin(3)
         one.add(4)
-        await one.reached(4)
+        await one.wait_for(4)
         assert (one.last, noted) == (4, [3, 4])
 
     asyncio.run(main())
@@ -51,7 +51,7 @@ def test_one_confirmation_covers_the_steps_before_it_and_none_after_it() -> None
         one.add(5)
         assert (one.last, noted) == (0, [])
         server.may_confirm.set()
-        await one.reached(5)
+        await one.wait_for(5)
         # The first covers what was written before it was sent.
         assert noted == [3, 5]
         assert server.marks == ["0", "3"]
@@ -72,7 +72,7 @@ def test_a_confirmation_that_fails_is_repeated_and_reported() -> None:
             await asyncio.sleep(0)
         assert one.trouble == "too few replicas"
         assert one.last == 0
-        await one.reached(1)
+        await one.wait_for(1)
         assert one.trouble is None
         running.cancel()
 
@@ -86,7 +86,7 @@ def test_a_step_of_a_command_is_confirmed_when_somebody_waits_for_it() -> None:
         one = steps(server, [])
         one.begin(1)
         running = asyncio.ensure_future(one.run())
-        await asyncio.wait_for(one.reached(2), 5)
+        await asyncio.wait_for(one.wait_for(2), 5)
         running.cancel()
 
     asyncio.run(main())

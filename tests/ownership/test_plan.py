@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.daemon.sharing.liveness import LEAST, Liveness
+from witnd.daemon.sharing.liveness import OBSERVATIONS_MIN, Liveness
 from witnd.daemon.sharing.plan import plan
 
 Given = tuple[int, dict[str, dict[int, int]]]
@@ -100,8 +100,8 @@ def test_an_outage_of_redis_ends_no_daemon() -> None:
 
 def test_a_daemon_that_observes_rarely_needs_several_observations() -> None:
     liveness = Liveness(0.5)
-    for beat in range(LEAST):
+    for beat in range(OBSERVATIONS_MIN):
         liveness.observe({"b": ("n", 0)}, float(beat))
         assert liveness.running() == ["b"]
-    liveness.observe({"b": ("n", 0)}, float(LEAST))
+    liveness.observe({"b": ("n", 0)}, float(OBSERVATIONS_MIN))
     assert liveness.running() == []

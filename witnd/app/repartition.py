@@ -13,8 +13,8 @@ __all__ = ["Deployment", "Repartitioned", "repartition"]
 async def repartition(
     deployment: Deployment, author: Author, wanted: int, progress: Callable[[str], None], *, is_dry_run: bool = False
 ) -> Repartitioned:
-    """Move all outcomes to `wanted` partitions, or continue to. A dry run only checks whether it can begin. Raises
-    `ConfigError` for an unsuitable number, and `Unsafe` if the data or a daemon prevents it."""
+    """Move all outcomes to `wanted` partitions, or continue. A dry run only checks whether it can begin. Raises
+    `ConfigError` for an invalid number, and `Unsafe` if the data or a daemon prevents it."""
     meta = await run.check(deployment, wanted)
     if is_dry_run or meta is None or wanted == meta.partitions:
         return Repartitioned(before=wanted if meta is None else meta.partitions, partitions=wanted, done=False)

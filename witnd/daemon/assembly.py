@@ -7,18 +7,19 @@ from functools import partial
 
 import structlog
 
-from witnd.app.daemon_services import DaemonServices, Health
-from witnd.app.pulse import Pulse
+from witnd.app.daemon_services import Health
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.billing import Billing
 from witnd.daemon.catalogue_keeper import CatalogueKeeper
 from witnd.daemon.journal_keeper import JournalKeeper, MarksWatch
 from witnd.daemon.metrics import Backlog, collect_samples
-from witnd.daemon.owner import Owner, PartitionDeps
+from witnd.daemon.partition.deps import PartitionDeps
+from witnd.daemon.partition.owner import Owner
 from witnd.daemon.process import files, gate
 from witnd.daemon.process.garbage import collect
 from witnd.daemon.process.systemd import Systemd
+from witnd.daemon.services import billing_of, services_of
 from witnd.daemon.sharing.sharing import Sharing
 from witnd.daemon.side_task import SideTask
 from witnd.daemon.supervision import run_together
@@ -26,27 +27,20 @@ from witnd.daemon.web import Lag, Web
 from witnd.notify.admission import sizes, total_for
 from witnd.notify.sender import Sender
 from witnd.notify.slots import CallLimits, Slots
-from witnd.store.access.change_log import Changes
-from witnd.store.access.sessions import Sessions
-from witnd.store.access.stored_answers import StoredAnswers
-from witnd.store.access.tokens import Tokens
 from witnd.store.catalogue.copy import CatalogueCopy
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.clock.watches import ClockWatches
 from witnd.store.daemons.registry import Registry
 from witnd.store.errors import StoreRefused, StoreUnavailable
-from witnd.store.invoices.reads import Invoices
 from witnd.store.journal.journal import Journal
 from witnd.store.journal.marks import read_marks
-from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.routed_appender import open_appender
 from witnd.store.meta import open_meta, read_meta
-from witnd.store.query.overview import revision
 from witnd.store.server import embedded
 from witnd.store.server.clients import open_clients
 from witnd.store.server.connection import Endpoint, endpoint
 from witnd.store.server.durability import Confirmations
-from witnd.store.server.lease import Lease
 from witnd.web.http.metrics import render
 from witnd.web.routes import HTML_ERRORS, PAGES, ROUTES
 
@@ -68,7 +62,10 @@ class Daemon:
         self._sharing: Sharing | None = None
         self._journal: JournalKeeper | None = None
         self._copy: CatalogueKeeper | None = None
-        self._sides: list[SideTask] = []  # tasks that must not end the daemon
+        self._sides = [  # tasks that must not end the daemon
+            SideTask("watchdog", self._watch),
+            SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
+        ]
         self._clocks: ClockWatches | None = None
         self._stopping = asyncio.Event()
         self.web: Web | None = None
@@ -131,81 +128,45 @@ class Daemon:
             self._sharing = Sharing(registry, self._owners, clock, config.daemon.lease)
             if self._stopping.is_set():
                 self.stop()  # `stop` was called before the start
-            self._marks = MarksWatch(clients.ownership, keys, journal, shared_writes)
-            self._billing = _billing(shared, self._marks)
+            marks = MarksWatch(clients.ownership, keys, journal, shared_writes)
+            self._billing = billing_of(shared, marks)
             partitions = [owner.keys for owner in self._owners]
             backlog = Backlog(clients.figures, keys, partitions, clock)
             self.web = self._web(shared, partitions, backlog)
-            self._sides = [
+            self._sides += [
                 SideTask("sharing of partitions", self._sharing.run),
                 SideTask("billing", self._billing.run, self._billing.release),
                 SideTask("figures", lambda: backlog.run(shared.catalogue)),
                 SideTask("journal", keeper.run),
                 SideTask("catalogue copy", copies.run),
                 SideTask("clock", watches.run),
-                SideTask("numbers", self._marks.run),
-                SideTask("watchdog", self._watch),
-                SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
+                SideTask("numbers", marks.run),
             ]
             await self._serve(self.web)
 
     def _web(self, shared: PartitionDeps, partitions: list[Keys], backlog: Backlog) -> Web:
-        config, client, keys, clock = self._config, shared.clients.api, shared.shared_keys, shared.clock
-        figures = shared.clients.figures
-        invoices = Invoices(
-            client,
-            BillingKeys(config.redis.prefix),
-            config.redis.partitions,
-            shared.journal.number,
-            shared.confirm_shared,
+        lag = Lag(shared.clients.figures, partitions)
+        appender = open_appender(
+            shared.server, self._config.redis.durability, f"witnd-{self._config.daemon.instance}-ingest"
         )
-        lag = Lag(figures, partitions)
-        appender = open_appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest")
 
         def metrics() -> bytes:
-            health = self._health(lag.events)
-            figures = collect_samples(
-                self._owners,
-                health,
-                lag.of_partitions,
-                backlog,
-                appender,
-                web.server,
-                clock,
-                self._side_tasks(),
-                is_billing=self._billing is not None and self._billing.is_running,
+            return render(
+                collect_samples(
+                    self._owners,
+                    self._health(lag.events),
+                    lag.of_partitions,
+                    backlog,
+                    appender,
+                    web.server,
+                    shared.clock,
+                    self._side_tasks(),
+                    is_billing=self._billing is not None and self._billing.is_running,
+                )
             )
-            return render(figures)
 
-        services = DaemonServices(
-            config=config,
-            server=shared.server,
-            client=client,
-            keys=keys,
-            partitions=partitions,
-            catalogue=shared.catalogue,
-            catalogue_store=CatalogueStore(
-                client,
-                keys,
-                config.redis.partitions,
-                lambda: shared.watches.problem_ahead,
-                shared.confirm_shared,
-                shared.confirm_shared,  # the owners use this catalogue
-            ),
-            appender=appender,
-            tokens=Tokens(client, keys, clock.monotonic),
-            sessions=Sessions(client, keys),
-            answers=StoredAnswers(client, keys),
-            changes=Changes(client, keys),
-            pulse=Pulse(lambda: revision(figures, keys, partitions)),
-            invoices=invoices,
-            send=shared.send,
-            health=lambda: self._health(lag.events),
-            lag=lambda: lag.events,
-            metrics=metrics,
-            now_ms=clock.now_ms,
-        )
-        web = Web(config, services, [*ROUTES, *PAGES], HTML_ERRORS, lag, self._listening)
+        services = services_of(shared, partitions, appender, lag, lambda: self._health(lag.events), metrics)
+        web = Web(self._config, services, [*ROUTES, *PAGES], HTML_ERRORS, lag, self._listening)
         return web
 
     def _listening(self, address: str) -> None:
@@ -300,16 +261,6 @@ class Daemon:
             if troubles := [*self.troubles, *self.alarms]:
                 self._systemd.status("; ".join(troubles))
             await asyncio.sleep(pause)
-
-
-def _billing(shared: PartitionDeps, marks: MarksWatch) -> Billing:
-    config, client, clock = shared.config, shared.clients.billing, shared.clock
-    keys = BillingKeys(config.redis.prefix)
-    lease = Lease(client, keys, config.daemon.instance, int(config.daemon.lease * 1000), clock.now_ms)
-    invoices = Invoices(client, keys, config.redis.partitions, shared.journal.number, shared.confirm_shared)
-    return Billing(
-        config, shared.server, shared.catalogue, clock, invoices, lease, shared.watches.shared, lambda: marks.lost
-    )
 
 
 @asynccontextmanager

@@ -101,7 +101,7 @@ class MarksWatch:
     """Records the last numbers and the biller's steps once they are confirmed: `run()` until cancelled."""
 
     def __init__(self, client: Redis, keys: GlobalKeys, journal: Journal, confirmations: Confirmations) -> None:
-        self.lost: LostData | None = None  # what Redis has lost of them
+        self.lost: LostData | None = None  # the marks that Redis has lost
         self._client = client
         self._keys = keys
         self._journal = journal

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from witnd.app.daemon_services import Health
 from witnd.clock import Clock
-from witnd.daemon.owner import Owner
+from witnd.daemon.partition.owner import Owner
 from witnd.daemon.side_task import SideTask
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.webhooks.notification import rule_id

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Coroutine
 from typing import Any, Final
 
-# How soon a task is cancelled again that did not end.
+# Pause before a task that did not end is cancelled again.
 CANCEL_SECONDS: Final = 1.0
 
 

@@ -9,14 +9,14 @@ from witnd.store.clock.guard import ClockGuard
 from witnd.store.log.forward import ForwardQueue
 from witnd.store.server.retry import Retry
 
-# Interval of further attempts while events wait and none can be forwarded, because a clock is wrong.
+# Pause between attempts while a wrong clock prevents forwarding.
 BLOCKED_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
 class Forwarding:
-    """Forwards the events of one partition while `run()` runs. Call `wake` after a commit that has some."""
+    """Forwards the events of one partition while `run()` runs. Call `wake` after a commit with events to forward."""
 
     def __init__(self, queue: ForwardQueue, partition: int, retry: Retry, guard: ClockGuard) -> None:
         self._queue = queue
@@ -29,7 +29,7 @@ class Forwarding:
         self._waiting.set()
 
     async def run(self) -> None:
-        self.wake()  # an earlier owner may have left some
+        self.wake()  # a previous owner may have left some
         while True:
             await self._waiting.wait()
             self._waiting.clear()

@@ -17,14 +17,14 @@ has no hash tag: every version of witnd reads it first, to check the format of t
 | `witn:{shared}:changes` | stream | who changed what: an entry for each change | commands, API | the operator trims |
 | `witn:{shared}:clock` | hash | jumps of the server's clock, and which one was accepted | daemon, commands | for ever |
 | `witn:{shared}:daemons` | hash | instance → its process, heartbeat and partitions | daemon | while it runs |
-| `witn:{shared}:confirmed` | string | a mark that is written to confirm earlier writes | daemon, commands | for ever |
+| `witn:{shared}:confirmed` | string | a marker whose writing confirms earlier writes | daemon, commands | for ever |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:events:moving` | stream | entries of the log that `repair ahead` moves | repair | until moved |
-| `witn:{P}:forwards` | list | events of keys that moved to another partition | commit | until in its log |
+| `witn:{P}:forwards` | list | events to forward to the partition that their key has now | commit | until forwarded |
 | `witn:{P}:forwarded` | hash | other partition → its last event in this log | daemon, commands | for ever |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
 | `witn:{P}:state` | hash | epoch, last step and its digest, cursor, counters, gaps | commit, repair | for ever |
-| `witn:{P}:confirmed` | string | the last step that is as safe as the durability promises | owner | for ever |
+| `witn:{P}:confirmed` | string | the last step that is confirmed to be as durable as configured | owner | for ever |
 | `witn:{P}:outcome:<key>` | string | the outcome's record; once final, its tombstone | commit | for ever |
 | `witn:{P}:history:<key>` | list | applied events but for the last ones, which the record has | commit | retention |
 | `witn:{P}:held:<key>` | list | held events in log order | commit | until placed |
@@ -42,7 +42,7 @@ has no hash tag: every version of witnd reads it first, to check the format of t
 | `witn:{P}:fates:<fate>` | zset | entry id scored by its ms | commit | retention |
 | `witn:{P}:resolutions` | stream | one entry per final outcome | commit | the operator trims |
 | `witn:{P}:lines` | stream | invoice lines, numbered: entry `5-0` is line 5 | commit | for ever |
-| `witn:{P}:lines:confirmed` | string | a mark that is written to confirm earlier lines | biller | for ever |
+| `witn:{P}:lines:confirmed` | string | a marker whose writing confirms earlier lines | biller | for ever |
 | `witn:{P}:deliveries` | hash | delivery id → frozen row | commit | retention |
 | `witn:{P}:messages` | hash | outcome key → what the messages of its many deliveries share | commit | retention |
 | `witn:{P}:attempts` | hash | delivery id → state and attempts | relay | retention |
@@ -110,19 +110,9 @@ class GlobalKeys:
     """Keys that all partitions share, except those of invoices."""
 
     __slots__ = (
-        "base",
-        "catalogue",
-        "catalogue_head",
-        "changes",
-        "clock",
-        "confirmed",
-        "daemons",
-        "endpoints",
-        "meta",
-        "prefix",
-        "tokens",
-        "tokens_used",
-    )
+        "base", "catalogue", "catalogue_head", "changes", "clock", "confirmed", "daemons", "endpoints", "meta",
+        "prefix", "tokens", "tokens_used",
+    )  # fmt: skip
 
     def __init__(self, prefix: str) -> None:
         base = _shared(prefix)
@@ -245,20 +235,9 @@ class BillingKeys:
     """Keys of invoices. They are in the shared slot, because an invoice has lines from many partitions."""
 
     __slots__ = (
-        "balance",
-        "base",
-        "change_log",
-        "first_numbers",
-        "invoices",
-        "lost_numbers",
-        "notes",
-        "numbers",
-        "open",
-        "owner",
-        "series",
-        "state",
-        "to_issue",
-    )
+        "balance", "base", "change_log", "first_numbers", "invoices", "lost_numbers", "notes", "numbers", "open",
+        "owner", "series", "state", "to_issue",
+    )  # fmt: skip
 
     def __init__(self, prefix: str) -> None:
         base = f"{_shared(prefix)}:billing"

@@ -17,19 +17,20 @@ from witnd.store.server.safety import check_kind
 
 @click.command()
 @click.argument("partitions", metavar="N", type=click.IntRange(min=1))
-@click.option("--dry-run", is_flag=True, help="Check whether it can begin, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check whether the command can begin, and write nothing.")
 @json_option
 @config_option
 def repartition(partitions: int, dry_run: bool, json_output: bool, config_path: Path | None) -> None:
-    """Change the number of partitions to N, a multiple of the present one.
+    """Change the number of partitions to N, a multiple of the current number.
 
-    Every log must be applied to its end, and no daemon may run: stop the producers, repeat --dry-run
-    until it succeeds, then stop the daemons. The command moves each outcome, with all that belongs to
-    it, to its new partition. Logs, resolutions and invoice lines stay where they are.
+    Every event in the logs must be applied, and no daemon may run: stop the producers, repeat the
+    command with --dry-run until it succeeds, then stop the daemons. The command moves each outcome,
+    with all that belongs to it, to its new partition. Logs, resolutions and invoice lines stay where
+    they are.
 
     If the command is interrupted, run it again: it continues. Until it has finished, no daemon and no
-    other command starts. Then set `redis.partitions` to N and start the daemons. Events that producers
-    still append to the old log of a key are forwarded to its new log.
+    other command starts. Then set `redis.partitions` to N and start the daemons. If producers still
+    append events to the old log of a key, the daemons forward them to its new log.
 
     \b
     JSON: {"before", "partitions", "done", "forwarded", "left": [key…]}
@@ -70,11 +71,13 @@ def _progress(line: str) -> None:
 
 def _print(result: Repartitioned, dry_run: bool) -> None:
     if result.before == result.partitions:
-        click.echo(f"the number of partitions is {result.partitions} already: nothing to do")
+        click.echo(f"the number of partitions is already {result.partitions}: nothing to do")
     elif dry_run:
         click.echo(
-            f"the repartition from {result.before} to {result.partitions} partitions can begin; nothing was written"
+            f"the repartition from {result.before} to {result.partitions} partitions can begin once all daemons are "
+            "stopped; nothing was written"
         )
+        return
     else:
         click.echo(f"moved the outcomes of {result.before} partitions to {result.partitions}")
         if result.forwarded:

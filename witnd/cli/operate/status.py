@@ -18,7 +18,7 @@ NOBODY = "none"
 def status(*, json_output: bool, config_path: Path | None) -> None:
     """Show which daemon owns each partition and makes the invoices.
 
-    `lag` is the number of events that are accepted and not yet applied. `next due` is the earliest deadline of an open
+    `lag` is the number of events that are accepted but not yet applied. `next due` is the earliest deadline of an open
     outcome.
 
     \b

@@ -50,7 +50,7 @@ async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
 
 
 def _at(primary: Endpoint, problem: Problem) -> Problem:
-    """Name the server of a problem if there are several."""
+    """Add the server to a problem if there are several servers."""
     return problem if not primary.is_routed else Problem(f"{primary}: {problem.reason}", problem.remedy)
 
 

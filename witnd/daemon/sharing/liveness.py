@@ -1,6 +1,6 @@
 """Decides which daemons run, from their heartbeats and this host's monotonic clock.
 
-No clock of the server or of another host is compared, so a clock that jumps cannot make a daemon look dead.
+Clocks of the server and of other hosts are not used, so a clock that jumps cannot make a daemon look dead.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 Heartbeat: TypeAlias = tuple[str, int]  # nonce of the process, number of its heartbeat
 
 
-# So many observations without a change show that a daemon has ended.
-LEAST: Final = 4
+# The fewest observations without a change that show that a daemon has ended.
+OBSERVATIONS_MIN: Final = 4
 
 
 class Liveness:
@@ -27,7 +27,7 @@ class Liveness:
 
     def observe(self, beats: Mapping[str, Heartbeat], now: float) -> None:
         """Take the heartbeats of all daemons by instance, read at `now` in seconds."""
-        passed = 0.0 if self._observed is None else min(now - self._observed, self._seconds / LEAST)
+        passed = 0.0 if self._observed is None else min(now - self._observed, self._seconds / OBSERVATIONS_MIN)
         self._observed = now
         before, self._silent = self._silent, {}
         for name, beat in beats.items():

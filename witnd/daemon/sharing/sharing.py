@@ -46,14 +46,14 @@ class Sharing:
         self._lease_seconds = lease_seconds
         self._liveness = Liveness(lease_seconds)
         self._others: tuple[str, ...] = ()
-        self._gone: list[str] = []
+        self._ended: list[str] = []
         self._leaving = False
         self.trouble: str | None = None  # why the partitions are not shared, for health
         self._woken = asyncio.Event()
 
     @property
     def has_others(self) -> bool:
-        """Return whether other daemons run, which wait for partitions that this one gives up."""
+        """Return whether other daemons run, which take the partitions that this one gives up."""
         return bool(self._others)
 
     async def _join(self) -> None:
@@ -81,7 +81,7 @@ class Sharing:
                     raise self._name_in_use()
                 self.trouble = None
             except (StoreUnavailable, StoreRefused) as trouble:
-                # The plan stays. The callers that need Redis log this.
+                # Keep the plan. The callers that need Redis log this.
                 self.trouble = f"the partitions are not shared: {trouble}"
             except Unsafe as unreadable:
                 self.trouble = f"the partitions are not shared: {unreadable}"
@@ -95,7 +95,7 @@ class Sharing:
             self._woken.clear()
 
     def stop(self) -> None:
-        """Tell the other daemons that this one gives up its partitions."""
+        """Announce to the other daemons that this one gives up its partitions."""
         self._leaving = True
         self._woken.set()
 
@@ -106,14 +106,14 @@ class Sharing:
     async def _heartbeat(self, replace: str = "") -> Daemon | None:
         """Record a heartbeat and follow the plan. Return the daemon that has the same name, if there is one."""
         owned = {one.number: epoch for one in self._partitions if (epoch := one.epoch) is not None}
-        found = await self._registry.heartbeat(owned, leaving=self._leaving, replace=replace, gone=self._gone)
+        found = await self._registry.heartbeat(owned, leaving=self._leaving, replace=replace, ended=self._ended)
         if isinstance(found, Daemon):
             return found
         self._liveness.observe(
             {name: (daemon.nonce, daemon.beat) for name, daemon in found.items()}, self._clock.monotonic()
         )
         running = {name for name in self._liveness.running() if not is_dead_process(found[name].nonce)}
-        self._gone = [name for name in found if name not in running]
+        self._ended = [name for name in found if name not in running]
         self._report({name: found[name] for name in sorted(running)})
         self._follow(
             {name: daemon.partitions for name, daemon in found.items() if name in running and not daemon.leaving}

@@ -238,7 +238,7 @@ class CatalogueStore:
         raise CatalogueRefused("the catalogue is being modified concurrently; retry")
 
     async def _wait_until_in_effect(self, instant_ms: int) -> None:
-        """In a cluster, wait for the instant of a change, so that events which are sent after it get it."""
+        """In a cluster, wait for the instant of a change, so that it applies to events sent after this call."""
         if not is_cluster(self._client):
             return
         with suppress(TimeoutError, StoreUnavailable, StoreRefused):  # the change is written

@@ -1,5 +1,5 @@
 #!lua
--- Records that a daemon runs, removes daemons that do not run any more, and returns all others.
+-- Records a daemon's heartbeat, removes daemons that have ended, and returns all that remain.
 --
 -- KEYS[1] hash of the daemons
 -- ARGV[1] instance, ARGV[2] nonce of its process, ARGV[3] its record: the nonce, a space and JSON,

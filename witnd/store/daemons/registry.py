@@ -50,18 +50,18 @@ class Registry:
         self._raw: Mapping[str, bytes] = {}
 
     async def heartbeat(
-        self, partitions: Mapping[int, int], *, leaving: bool = False, replace: str = "", gone: Iterable[str] = ()
+        self, partitions: Mapping[int, int], *, leaving: bool = False, replace: str = "", ended: Iterable[str] = ()
     ) -> dict[str, Daemon] | Daemon:
         """Record a heartbeat and return all daemons by instance, or only the other process that has this instance name.
 
-        `replace`: nonce of a process with this name that has ended. `gone`: instances whose daemons have ended; each is
-        removed if its record is the one that the last call returned.
+        `replace`: nonce of a process with this name that has ended. `ended`: instances whose daemons have ended; each
+        is removed if its record is the one that the last call returned.
         """
         self._beat += 1
         mine = Daemon(beat=self._beat, partitions=dict(partitions), leaving=leaving)
         record = self.nonce.encode() + b" " + msgspec.json.encode(mine)
         words: list[str | bytes | int] = [self.instance, self.nonce, record, replace]
-        for name in gone:
+        for name in ended:
             if name in self._raw:
                 words += [name, self._raw[name]]
         with redis_errors():
@@ -80,7 +80,7 @@ class Registry:
 
 
 def _decode(raw: bytes) -> Daemon | None:
-    """Return the daemon in a record. A record of another program is no daemon."""
+    """Return the daemon in a record, or None if another program wrote it."""
     found = _RECORD.fullmatch(raw)
     try:
         return (

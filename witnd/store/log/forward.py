@@ -54,7 +54,7 @@ def decode_forwarded(name: str, item: bytes) -> Forwarded:
 
 def forwarded_to(lineage: Lineage, partition: int, entry: EntryId, fields: list[bytes], partitions: int) -> int | None:
     """Return the partition to which an applied entry of a log was forwarded, or None if it was not. `partitions` is the
-    present number of partitions."""
+    current number of partitions."""
     if not lineage.earlier or len(fields) > FORWARD_WORDS_MAX:
         return None
     event = read(fields)

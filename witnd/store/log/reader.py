@@ -299,7 +299,7 @@ class Log:
         return found
 
     async def confirmed_step(self) -> int:
-        """Return the last step that the owner knows to be as safe as the durability promises; 0 if there is none."""
+        """Return the last step that the owner has recorded as confirmed; 0 if there is none."""
         return int((await self.ask(("GET", self.keys.confirmed)))[0] or 0)
 
     async def state(self) -> State:

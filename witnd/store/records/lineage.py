@@ -61,7 +61,7 @@ class Lineage(NamedTuple):
         return next(span.log for span in self.spans(partition) if entry in span or span.last is None)
 
     def count_at(self, entry: EntryId, partitions: int) -> int:
-        """Return the number of partitions when an entry of this log was read. `partitions` is the present number."""
+        """Return the number of partitions when an entry of this log was read. `partitions` is the current number."""
         return next((number for number, last in self.earlier if entry <= last), partitions)
 
     def forwarded_to(self, partition: int, key: str, entry: EntryId, partitions: int) -> int | None:

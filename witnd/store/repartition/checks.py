@@ -30,7 +30,7 @@ def check_count(meta: Meta, wanted: int) -> None:
         problem = f"must be at most {MOST_PARTITIONS}, got {wanted}"
     elif wanted < meta.partitions or wanted % meta.partitions:
         problem = (
-            f"must be a multiple of {meta.partitions}, the present number of partitions, got {wanted}; "
+            f"must be a multiple of {meta.partitions}, the current number of partitions, got {wanted}; "
             f"for example {2 * meta.partitions}"
         )
     if problem is not None:
@@ -38,7 +38,7 @@ def check_count(meta: Meta, wanted: int) -> None:
 
 
 async def check_logs(reads: Reads, partitions: Sequence[Keys]) -> None:
-    """Check that every log is applied to its end, and that nothing else about it is unfinished. Raises `Unsafe`."""
+    """Check that every log is applied to its end, and that no repair or forwarding is unfinished. Raises `Unsafe`."""
     for keys in partitions:
         position = await reads.position(keys)
         snapshot, number = position.snapshot, keys.partition
@@ -48,7 +48,7 @@ async def check_logs(reads: Reads, partitions: Sequence[Keys]) -> None:
         check_snapshot(snapshot, position.cursor, position.read)
         if snapshot.last > position.cursor and not await _only_ticks(reads, keys, position.cursor):
             raise Unsafe(
-                f"the log of partition {number} is applied up to {text_of(position.cursor)}, and its last entry is "
+                f"the log of partition {number} is applied up to {text_of(position.cursor)}, but its last entry is "
                 f"{text_of(snapshot.last)}",
                 _APPLY,
             )
@@ -63,15 +63,15 @@ async def _only_ticks(reads: Reads, keys: Keys, cursor: EntryId) -> bool:
 
 
 async def check_unused(reads: Reads, partitions: Sequence[Keys]) -> None:
-    """Check that no other data is where the new partitions will be. Raises `Unsafe`."""
+    """Check that the keys of the new partitions are unused. Raises `Unsafe`."""
     for keys in partitions:
         sequence, *exist = await reads.pipeline(
             ("HGET", keys.state, "seq"), *(("EXISTS", name) for name in (keys.keys, keys.lines, keys.resolutions))
         )
         if sequence is not None or any(exist):
             raise Unsafe(
-                f"Redis has data of a partition {keys.partition} already ({keys.base}:…)",
-                "find out what wrote it; if it is of no use, delete these keys",
+                f"Redis already has data of a partition {keys.partition} ({keys.base}:…)",
+                "find out what wrote it; if nothing needs these keys, delete them",
             )
 
 
@@ -79,6 +79,6 @@ def early_events(keys: Keys, first: str) -> Unsafe:
     """Return the error for events that are in a new log before those of the old log were applied."""
     return Unsafe(
         f"another program appended to {keys.events} before the repartition (its first entry is {first})",
-        "append these events to the logs that the present number of partitions gives, with their idempotency keys, "
+        "append these events, with their idempotency keys, to the logs for the current number of partitions, "
         f"then delete {keys.events}, and let producers use the new number only after the repartition",
     )

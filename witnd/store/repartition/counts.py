@@ -1,7 +1,7 @@
 """Splits the counters of a partition after its outcomes moved.
 
-The counters of a new partition are what it has. The old partition keeps the rest, so that the sums do not change: it
-also counts what no record shows, such as the applied events of an unreadable outcome.
+The counters of a new partition are calculated from its records. The old partition keeps the rest, so that the sums do
+not change: its counters also include what no record shows, such as the applied events of an unreadable outcome.
 """
 
 from typing import Final
@@ -32,7 +32,7 @@ async def split_counters(mover: Mover, partitions: int) -> None:
 
 
 async def _counted(slot: Slot) -> dict[str, int]:
-    """Return the counters of a new partition, from what it has."""
+    """Return the counters of a new partition, from its records."""
     keys = slot.keys
     names = [*map(keys.with_status, STATUSES), *map(keys.fates_of, WAITING_FATES)]
     counts = await slot.ask(*(("ZCARD", name) for name in names))

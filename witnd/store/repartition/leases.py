@@ -12,7 +12,7 @@ from witnd.store.keys import BillingKeys, Keys, OwnedKeys
 from witnd.store.server.lease import Holder, Lease
 from witnd.store.server.safety import Problem
 
-# The name in the leases, which logs and errors of daemons show.
+# The owner in the leases. Logs and errors of daemons show it.
 INSTANCE: Final = "witnd-repartition"
 
 
@@ -66,7 +66,7 @@ class Leases:
 
 
 def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error of a group: the other one is its consequence."""
+    """Return the first error of a group: it caused the others."""
     error: BaseException = failed
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -1,7 +1,7 @@
 """Moves data from one partition to the new ones, in batches: first written there, then removed here.
 
-A batch may be repeated, and it may be cut off anywhere: every write replaces what is there, and what is already removed
-here is not written again.
+A batch may be interrupted at any point and repeated: every write replaces what is there, and data that is already
+removed here is not written again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

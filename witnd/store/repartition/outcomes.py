@@ -1,7 +1,7 @@
 """Moves what is stored about outcome keys: records, lists, indexes, and the fates of events that still wait.
 
-Other fates stay beside the log that has their entries. Counters of days stay too: they are only ever added up over all
-partitions, and adding a part of them elsewhere could not be repeated safely.
+Other fates stay in the partition whose log has their entries. Counters of days stay too: they are only ever added up
+over all partitions, and adding a part of them elsewhere could not be repeated safely.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -30,7 +30,7 @@ from witnd.store.server.connection import Endpoint, redis_errors
 from witnd.store.server.durability import confirm_once
 from witnd.store.server.scripts import Script
 
-_FOUND_LOG: Final = Script("repartition/found_log")
+_PREPARE_LOG: Final = Script("repartition/prepare_log")
 
 Progress = Callable[[str], None]
 
@@ -47,8 +47,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
 
 class Repartitioned(Struct, frozen=True, kw_only=True):
-    """The result. `forwarded`: events that arrived meanwhile and are in the new logs. `left`: damaged keys of outcomes
-    that stayed where they were."""
+    """The result. `forwarded`: events that arrived meanwhile and were forwarded. `left`: damaged keys that were
+    not moved."""
 
     before: int
     partitions: int
@@ -75,8 +75,8 @@ async def check(deployment: Deployment, wanted: int) -> Meta | None:
 async def repartition(
     deployment: Deployment, wanted: int, progress: Progress, note: Callable[[int], Awaitable[None]]
 ) -> Repartitioned:
-    """Move all outcomes to `wanted` partitions, or continue to. `note` is called with the old number before the first
-    write. No daemon may run. Raises `ConfigError` or `Unsafe`, with nothing written if it has not begun before."""
+    """Move all outcomes to `wanted` partitions, or continue. `note` is called with the old number before the first
+    write. No daemon may run. Raises `ConfigError` or `Unsafe`; if it had not begun, nothing is written."""
     leases = Leases(deployment.client, deployment.prefix, wanted, deployment.lease_ms, deployment.now_ms)
     wires = Wires(deployment.server, deployment.durability)
     try:
@@ -114,7 +114,7 @@ class _Run:
         deployment = self._deployment
         for slot in self._slots:
             await slot.open()
-        await self._check_logs_of_new()
+        await self._prepare_new_logs()
         await begin_repartition(deployment.client, self._shared, self._wanted)
         for mover in self._movers:
             await self._begin(mover)
@@ -143,12 +143,12 @@ class _Run:
         await self._wires.confirm([slot.keys.state for slot in self._slots])
         await confirm_once(deployment.server, self._shared.confirmed, deployment.durability, NAME)
 
-    async def _check_logs_of_new(self) -> None:
+    async def _prepare_new_logs(self) -> None:
         """Prepare the logs of new partitions, before anything else is written."""
         for mover in self._movers:
             for target in mover.targets.values():
                 with redis_errors():
-                    answer = await _FOUND_LOG.run(
+                    answer = await _PREPARE_LOG.run(
                         self._deployment.client, [target.keys.events], [text_of(mover.source.cursor)]
                     )
                 if answer:

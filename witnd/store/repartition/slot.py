@@ -99,7 +99,7 @@ class Slot:
 
     async def begin_new(self, parent: "Slot") -> None:
         """Write the state of a new partition. Its cursor is that of the partition whose outcomes it gets, so nothing
-        is settled twice or left out, and its first entries follow all that its outcomes have."""
+        is settled twice or left out, and the entries of its log follow all that its outcomes have."""
         origins = (*parent.lineage.origins, Border(parent.number, parent.cursor))
         cursor = ("cursor", text_of(parent.cursor), "read", 0, "lines", 0, "settling", "")
         catalogue = ("catalogue", parent.catalogue) if parent.catalogue else ()

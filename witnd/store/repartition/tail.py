@@ -1,7 +1,7 @@
 """Forwards the events that producers appended to the old logs during the repartition.
 
-They get into the new logs under their ids, before anything else is in these logs. So they are accepted when Redis
-accepted them, and an outcome whose settlement period ended meanwhile still gets them in time.
+They are written to the new logs with their ids, before any other entry. So they count as accepted when Redis accepted
+them, and an outcome whose settlement period ended meanwhile still receives them in time.
 """
 
 from collections.abc import Mapping

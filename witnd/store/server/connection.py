@@ -33,7 +33,7 @@ CONNECTIONS = 32
 
 # Reason and remedy for servers that redis.url does not describe.
 CLUSTER = (
-    "it is a node of a Redis Cluster (cluster-enabled yes), which redis.url does not say",
+    "it is a node of a Redis Cluster (cluster-enabled yes), but redis.url is the address of a single server",
     "write redis+cluster://host:port,host:port in redis.url",
 )
 NOT_A_CLUSTER = (

@@ -18,16 +18,16 @@ from witnd.store.server.safety import OTHER_DURABILITY
 from witnd.store.server.wire import Wire, check_replies
 
 ANSWER_SECONDS: Final = 10.0
-# A disk or replica that needs longer for one write has a problem.
+# A disk or replica that needs longer for one write is faulty.
 CONFIRM_MS: Final = 5_000
 # Replicas in sync answer at once.
 PROBE_MS: Final = 1_000
 
 
 class Promise(NamedTuple):
-    """A durability that the server provides. `confirm` is the command that waits for it, None if none is needed.
+    """A durability that the server provides. `confirm` is the command that waits for it, or None if none is needed.
 
-    `lasts`: each confirmation shows if the server stops providing it, so it need not be checked again.
+    `lasts`: whether each confirmation would show that the server no longer provides it; then it is not checked again.
     """
 
     durability: Durability
@@ -97,8 +97,9 @@ def _refusal(reply: hiredis.ReplyError, durability: Durability) -> StoreRefused:
 
 
 def check_confirmation(reply: Any, durability: Durability) -> None:
+    """Raise `StoreUnavailable` if a reply to WAIT or WAITAOF does not confirm the durability."""
     if isinstance(reply, hiredis.ReplyError):
-        raise StoreUnavailable(f"written and not confirmed: {_refusal(reply, durability)}")
+        raise StoreUnavailable(f"written but not confirmed: {_refusal(reply, durability)}")
     if durability.mode == "fsync" and reply[0] < 1:
         raise StoreUnavailable(f"written, but not on disk within {CONFIRM_MS // 1000} s")
     if durability.mode == "replica" and reply < durability.replicas:
@@ -153,7 +154,7 @@ class Confirmations:
 
 
 async def confirm_all(several: Sequence[Confirmations]) -> None:
-    """Confirm the writes of several slots at the same time."""
+    """Confirm the writes of several slots concurrently."""
     await asyncio.gather(*[one.confirm() for one in several])
 
 

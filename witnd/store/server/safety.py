@@ -191,7 +191,7 @@ def warnings(health: Health) -> list[Problem]:
         unchecked = "its persistence, eviction and role" if "INFO" in health.denied else "how it syncs its file"
         found.append(
             Problem(
-                f"the Redis user may not run {names}, so witnd did not check {unchecked}",
+                f"the Redis user may not run {names}, so witnd cannot check {unchecked}",
                 f"allow {names} for the user, or check these settings yourself",
             )
         )

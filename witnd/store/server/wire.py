@@ -17,7 +17,7 @@ from witnd.store.server.connection import Endpoint, refusal, server_error
 from witnd.store.server.login import credentials, login_refusal
 
 CONNECT_SECONDS = 5.0
-# Reasons to close a connection that say nothing about the server.
+# Reasons to close a connection that do not mean that the server has failed.
 CLOSED: Final = "closed"
 CANCELLED: Final = "a call was cancelled"
 _NOTHING = object()

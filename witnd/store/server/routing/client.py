@@ -83,7 +83,7 @@ class Router(Redis):
             yield client
         except _LOST:
             topology.forget(server)
-            # The other idle connections have the same fate. Each would time out on its own.
+            # The other idle connections are probably lost too. Each would have to time out.
             await client.connection_pool.disconnect(inuse_connections=False)
             raise
 

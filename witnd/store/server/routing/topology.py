@@ -1,7 +1,7 @@
 """Finds the primary of a hash slot: a single server, the one that Sentinels name, or a node of a cluster.
 
-The result is cached, and looked up again after an error. A node or Sentinel that did not answer is asked last from then
-on.
+The result is cached, and looked up again after an error. A node or Sentinel that did not answer is queried last from
+then on.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from witnd.store.server.connection import NOT_A_CLUSTER, NOT_A_SENTINEL, SENTINE
 from witnd.store.server.login import login_refusal
 
 ANSWER_SECONDS: Final = 3.0
-# At a failover, many connections fail at once; they share a lookup.
+# In a failover, many connections fail at once; they share a lookup.
 PAUSE_SECONDS: Final = 0.1
 SLOTS: Final = 16384
 _NAME: Final = "witnd-topology"
@@ -57,7 +57,7 @@ class Topology:
         return [self._server.server(node) for node in dict.fromkeys(self._find(slot, ranges) for slot in slots)]
 
     def forget(self, server: Endpoint | None = None) -> None:
-        """Look up the primaries again at the next call. `server`: the one that failed, which is asked last."""
+        """Look up the primaries again at the next call. `server`: the one that failed, which is queried last."""
         self._is_stale = True
         if server is not None and self.is_cluster:
             self._ask_last([(server.host or "", server.port)])
@@ -122,9 +122,9 @@ class Topology:
             _raise_error(server, reply)
         ranges, nodes = [], []
         for start, end, *members in rows:
-            places = [_place(member, node) for member in members]
-            ranges.append((start, end, places[0]))
-            nodes += places
+            found = [_node_of(member, node) for member in members]
+            ranges.append((start, end, found[0]))
+            nodes += found
         return ranges, list(dict.fromkeys(nodes)), b"cluster_state:ok" in info
 
     # -- sentinels -------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Topology:
                 if isinstance(error, kind):
                     return error
         reasons = "; ".join(f"{node_text(node)}: {error}" for node, error in failed.items())
-        return StoreUnavailable(f"none of the addresses of {self._server} answers as needed ({reasons})")
+        return StoreUnavailable(f"none of the addresses of {self._server} answers correctly ({reasons})")
 
 
 _topologies: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, Topology]] = WeakKeyDictionary()
@@ -181,7 +181,8 @@ def is_replica(reply: object) -> bool:
 
 def replica_refusal(server: Endpoint) -> Moving:
     """Return the refusal for a server that is not the primary any more."""
-    return Moving(f"{server} is a replica, although it is named as the primary", "wait until the failover has finished")
+    reason = f"{server} is a replica, although the cluster or a Sentinel names it as the primary"
+    return Moving(reason, "wait until the failover has finished")
 
 
 async def _check_role(server: Endpoint) -> None:
@@ -212,7 +213,7 @@ def _raise_error(server: Endpoint, reply: object) -> None:
     raise login_refusal(server, text) or refusal(text) or server_error(text)
 
 
-def _place(member: Sequence[Any], asked: Node) -> Node:
-    """Return host and port of a node. An unknown host means the one that was asked."""
+def _node_of(member: Sequence[Any], source: Node) -> Node:
+    """Return host and port of a node. An unknown host means that of `source`, the node that replied."""
     host = member[0].decode() if member[0] else ""
-    return (asked[0] if host in ("", "?") else host), int(member[1])
+    return (source[0] if host in ("", "?") else host), int(member[1])

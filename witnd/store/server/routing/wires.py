@@ -44,7 +44,7 @@ class RoutedWire(Wire):
             self.close()
 
     def expire(self) -> None:
-        """Close the connection after the replies that it still owes. The next one is opened to the new primary."""
+        """Close the connection after its pending replies. The next one is opened to the new primary."""
         self._is_stale = True
         self._report()
         if not self._waiting:

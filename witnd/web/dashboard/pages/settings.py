@@ -24,7 +24,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "sentinel_password_file": "The source of the Sentinels' password.",
         "sentinel_tls": "Whether the Sentinels use TLS.",
         "prefix": "The prefix of every key in Redis.",
-        "partitions": "The number of logs that share the events. Fixed at the first start.",
+        "partitions": "The number of logs that share the events. Only `witnd repartition` changes it.",
         "durability": "When witnd acknowledges an event.",
     },
     "http": {
@@ -135,7 +135,7 @@ def _value(services: DaemonServices, name: str, value: Any) -> str:
 def _text(name: str, value: Any) -> str:
     if name in _SECONDS:
         return span(value) or "none"
-    if value is None:
+    if value is None or value == "":
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -6,21 +6,20 @@ its memory and waits until it may take the lease again.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from random import random
 
 import structlog
-from msgspec import Struct
 
-from witnd.clock import Clock
-from witnd.config import Config
-from witnd.daemon.confirmed_steps import ConfirmedSteps
-from witnd.daemon.endpoints import Endpoints
-from witnd.daemon.journal_keeper import JournalKeeper
 from witnd.daemon.lease_keeper import LeaseKeeper
-from witnd.daemon.preparation import prepare
-from witnd.daemon.same_data import check_deployment, check_partition
-from witnd.daemon.side_task import SideTask, describe
-from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.daemon.partition.confirmed_steps import ConfirmedSteps
+from witnd.daemon.partition.deps import PartitionDeps
+from witnd.daemon.partition.endpoints import Endpoints
+from witnd.daemon.partition.losses import Losses
+from witnd.daemon.partition.preparation import prepare
+from witnd.daemon.partition.safety import pause_while_unsafe
+from witnd.daemon.partition.same_data import check_deployment, check_partition
+from witnd.daemon.side_task import SideTask
 from witnd.engine.forwarding import Forwarding
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
@@ -28,50 +27,22 @@ from witnd.engine.pipeline import Pipeline
 from witnd.engine.poison import Poisons
 from witnd.fold.on_hold import Poison
 from witnd.fold.partition import Partition
-from witnd.notify.relay import Relay, Send
-from witnd.notify.slots import CallLimits, Slots
-from witnd.store.clock.watches import ClockWatches
+from witnd.notify.relay import Relay
 from witnd.store.deliveries.outbox import Outbox
-from witnd.store.errors import LostData, StoreRefused, StoreUnavailable, only_lost_data
-from witnd.store.journal.journal import Journal
-from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.errors import LostData, only_lost_data
+from witnd.store.keys import Keys
 from witnd.store.log.forward import ForwardQueue
 from witnd.store.log.reader import Log
-from witnd.store.server.clients import Clients
-from witnd.store.server.connection import Endpoint
-from witnd.store.server.durability import Confirm, Confirmations
+from witnd.store.server.durability import Confirmations
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
-from witnd.store.server.safety import problems
 
 # An attempt may take 20 s. One that is cut off is recorded as begun and repeated under the same id.
 DELIVERY_GRACE_SECONDS = 5.0
 # When another daemon waits for the partition, it must not wait for a slow endpoint.
 HANDOVER_GRACE_SECONDS = 0.3
-WATCH_SECONDS = 2.0
 
 log = structlog.get_logger()
-
-
-class PartitionDeps(Struct, frozen=True, kw_only=True):
-    """The dependencies that all partitions of a daemon share."""
-
-    config: Config
-    server: Endpoint
-    clients: Clients
-    shared_keys: GlobalKeys
-    deployment: str
-    catalogue: Catalogue
-    journal: Journal
-    keeper: JournalKeeper
-    clock: Clock
-    watches: ClockWatches
-    send: Send
-    slots: Slots
-    calls: CallLimits
-    changed: Callable[[], None]
-    has_others: Callable[[], bool]  # whether other daemons run
-    confirm_shared: Confirm  # confirms earlier writes of the shared slot
 
 
 class Owner:
@@ -93,20 +64,16 @@ class Owner:
         self._clock_watch = shared.watches.of(number)
         self._poison: Poison | None = None  # what ended the last run of the pipeline
         self._poisons = Poisons(number)
-        self._lost_at: int | None = None  # the step at which the last loss was found
         self._retry = Retry(self._verify, shared.clock.monotonic)
         name = f"witnd-{config.daemon.instance}-{number}-confirm"
         self._confirmations = Confirmations(shared.server, self.keys.confirmed, config.redis.durability, name)
         self._steps = ConfirmedSteps(number, self._confirmations, lambda step: shared.journal.note(number, step))
+        self._losses = Losses(number, self._steps)
+        length_ms = int(config.daemon.lease * 1000)
+        lease = Lease(shared.clients.ownership, self.keys, config.daemon.instance, length_ms, shared.clock.now_ms)
         self._lease_keeper = LeaseKeeper(
             f"partition {number}",
-            Lease(
-                shared.clients.ownership,
-                self.keys,
-                config.daemon.instance,
-                int(config.daemon.lease * 1000),
-                shared.clock.now_ms,
-            ),
+            lease,
             self._retry,
             shared.clock,
             seconds=config.daemon.lease,
@@ -148,11 +115,11 @@ class Owner:
         return self.intake is None or self.intake.idle.is_set()
 
     async def run(self) -> None:
-        """Own the partition until stopped. Lost data of this partition ends it, and not the others: see `lost`."""
+        """Own the partition until stopped. Lost data of this partition stops only this one: see `lost`."""
         try:
             while await self._lease_keeper.take():
                 while await self._own():
-                    pass  # with the same lease, and all data read again
+                    pass  # run again with the same lease, after reading all data again
                 await self._lease_keeper.release()
         except Exception as error:
             if (lost := only_lost_data(error)) is None:
@@ -180,7 +147,7 @@ class Owner:
         return self._lease_keeper.epoch
 
     def assign(self, instance: str) -> None:
-        """Set which daemon should have the partition. Another owner gives it up."""
+        """Set which daemon should have the partition. If it is another one, this daemon gives it up."""
         self._lease_keeper.assign(instance)
         if not self._lease_keeper.is_wanted and self.pipeline is not None:
             self.pipeline.stop()
@@ -246,7 +213,7 @@ class Owner:
             pipeline.stop()
         self.sides = [
             self._side("webhooks", relay.run),
-            self._side("health checks", self._watch),
+            self._side("health checks", partial(pause_while_unsafe, self._watcher, self._retry, self.number, shared)),
             self._side("retries", intake.retries.run),
             self._side("deadline checks", check.run),
             self._side("forwarding", self._forwarding.run),
@@ -258,7 +225,7 @@ class Owner:
             # The next run checks Redis itself.
             self._retry.paused = None
             self._poison = poison = self._poisons.extract(failed)
-            is_undone = poison is None and self._is_undone(failed, pipeline)
+            is_undone = poison is None and self._losses.is_undone(failed, pipeline.sequence)
             if poison is None and not is_undone:
                 await self._lease_keeper.handle_loss(failed)
             self._set_state("starting")
@@ -282,37 +249,8 @@ class Owner:
             for task in (renewing, *beside):
                 task.cancel()
 
-    def _is_undone(self, failed: BaseExceptionGroup[BaseException], pipeline: Pipeline) -> bool:
-        """Return whether Redis lost only what was not confirmed, as after a failover. It is decided again.
-
-        What the new primary has is compared with all confirmed steps when the partition is loaded.
-        """
-        lost, other = failed.split(LostData)
-        if lost is None or other is not None or not self._steps.is_needed or self._lost_at == pipeline.sequence:
-            return False
-        self._lost_at = pipeline.sequence
-        log.warning("partition.reloading", partition=self.number, reason=describe(lost))
-        return True
-
     def _side(self, kind: str, work: Callable[[], Awaitable[None]]) -> SideTask:
         return SideTask(f"{kind} of partition {self.number}", work, kind=kind)
-
-    async def _watch(self) -> None:
-        """Pause while Redis is not safe to bill from."""
-        while True:
-            await self._shared.clock.sleep(WATCH_SECONDS)
-            try:
-                found = problems(await self._watcher.health(), self._shared.config.redis.durability)
-            except (StoreUnavailable, StoreRefused):
-                continue  # the caller that needs Redis waits and logs it
-            reason = "; ".join(one.reason for one in found) or None
-            if reason != self._retry.paused:
-                if reason is None:
-                    log.info("partition.resumed", partition=self.number)
-                else:
-                    remedy = "; ".join(one.remedy for one in found)
-                    log.error("partition.paused", partition=self.number, reason=reason, remedy=remedy)
-                self._retry.paused = reason
 
     async def _verify(self) -> None:
         """Check that Redis has the same data after an outage."""
@@ -352,7 +290,7 @@ class Owner:
 
     async def _confirmed(self, step: int) -> None:
         """Wait until a step is confirmed, and in the journal."""
-        await self._steps.reached(step)
+        await self._steps.wait_for(step)
         await self._shared.keeper.on_disk(self.number, step)
 
     def _set_state(self, state: str) -> None:

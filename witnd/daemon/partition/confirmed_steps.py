@@ -1,4 +1,4 @@
-"""Follow which steps of a partition are as safe as `redis.durability` promises.
+"""Track which steps of a partition are confirmed: as safe as `redis.durability` promises.
 
 Webhooks, the journal and the biller use only confirmed steps. A failover may undo the others; the owner then decides
 them again.
@@ -40,7 +40,7 @@ class ConfirmedSteps:
         return self._confirmations.is_needed
 
     def begin(self, sequence: int) -> None:
-        """Start with the step that the owner found. It may be written and not confirmed."""
+        """Start with the last written step. It may not be confirmed."""
         if sequence < self._written:
             log.warning(
                 "partition.undone",
@@ -66,7 +66,7 @@ class ConfirmedSteps:
             self._has_steps.clear()
             sequence = self._written
             try:
-                # The mark tells other daemons which step is confirmed, so it has the previous one.
+                # Other daemons read the mark, so it must contain a step that is already confirmed.
                 await self._confirmations.confirm(str(self.last))
             except (StoreUnavailable, StoreRefused) as trouble:
                 self._report(str(trouble))
@@ -76,10 +76,10 @@ class ConfirmedSteps:
                 self._report(None)
                 self._confirm(sequence)
 
-    async def reached(self, sequence: int) -> None:
+    async def wait_for(self, sequence: int) -> None:
         """Wait until a step is confirmed."""
         while self.last < sequence:
-            # A step that a command has written is not known here.
+            # A command may have written the step, which this daemon did not see.
             if self._written < sequence:
                 self.add(sequence)
             await self._turn.wait()
