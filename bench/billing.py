@@ -55,7 +55,7 @@ def lines(customers: int, each: int, start: int, end: int) -> list[Line]:
     for number in range(customers * each):
         price = prices[draw.randrange(len(prices))]
         unit = Decimal(draw.randrange(1, 40)) / 10
-        rated = None if price.at_close else rate_at_settlement(price, unit)
+        rated = None if price.is_rated_at_close else rate_at_settlement(price, unit)
         key = f"outcome-{number:08d}"
         found.append(
             Line(

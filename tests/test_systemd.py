@@ -119,7 +119,7 @@ def test_the_template_differs_from_the_unit_in_what_each_daemon_needs_for_itself
 
     assert others(TEMPLATE) == others(UNIT)
     own = {line.partition("=")[0]: line.partition("=")[2] for line in TEMPLATE.read_text().splitlines()}
-    assert own["StateDirectory"] == "witnd/%i"
+    assert own["StateDirectory"] == "witnd-%i"
     instance, bind = own["Environment"].replace("%H", "host").replace("%i", "3").split()
     given = dict(one.split("=", 1) for one in (instance, bind))
     config = load(None, {"WITND_CONFIG": os.devnull, **given})

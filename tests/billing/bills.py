@@ -6,12 +6,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tests.support.pricing import charged_units
 from witnd.billing.export.bill import Bill, Note
 from witnd.domain.invoices.invoice import Invoice, Row, invoice_id, row_id
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.pricing.group import GroupMeter
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.rating import Meter, rate_at_settlement
+from witnd.domain.pricing.rating import rate_at_settlement
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum, minor_digits, minor_text, plain
 from witnd.domain.values.period import Calendar
@@ -45,9 +47,9 @@ def rows_of(invoice: str, work: Iterable[Work], start: int = NOVEMBER) -> list[R
     outcomes, adjustments = [], []
     for turn, (prefix, one, units) in enumerate(work):
         amounts = [Decimal(unit) for unit in units]
-        meter = Meter(one, exact_sum(amounts)) if one.is_rated_at_close else None
+        meter = GroupMeter(charged_units(one, amounts)) if one.is_rated_at_close else None
         for number, unit in enumerate(amounts):
-            rated = rate_at_settlement(one, unit) if meter is None else meter.add(unit)
+            rated = rate_at_settlement(one, unit) if meter is None else meter.add(one, unit)
             outcomes.append(
                 Row(
                     id=derived_id("line", f"{prefix}-{number + 1:04d}"),
@@ -66,7 +68,7 @@ def rows_of(invoice: str, work: Iterable[Work], start: int = NOVEMBER) -> list[R
                     working=rated.working,
                 )
             )
-        for number, adjustment in enumerate([] if meter is None else meter.close()):
+        for number, adjustment in enumerate([] if meter is None else meter.close(one)):
             adjustments.append(
                 Row(
                     id=row_id(invoice, adjustment.kind, one.agent, one.hash, str(number)),

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from witnd.billing import closing
 from witnd.billing.closing import DraftRating, merged_rows
@@ -46,7 +47,7 @@ def row(key: str, at: int, price: Price = FLAT, unit: str = "1") -> Row:
     )
 
 
-def head(lines: int, subtotal: str) -> Invoice:
+def head(lines: int, subtotal: str, unrated: int = 0) -> Invoice:
     return Invoice(
         id="ab" * 32,
         customer_key="acme",
@@ -56,7 +57,7 @@ def head(lines: int, subtotal: str) -> Invoice:
         end=10_000,
         period="month",
         lines=lines,
-        unrated=0,
+        unrated=unrated,
         subtotal=Decimal(subtotal),
         closed=False,
     )
@@ -117,29 +118,48 @@ def test_rows_of_one_instant_come_in_pages_too_and_others_get_their_turn() -> No
 
 def test_a_group_is_rated_in_its_order_and_adds_its_minimum() -> None:
     rows = [row("outcome-1", 1, GRADUATED, "1"), row("outcome-2", 2), row("outcome-3", 3, GRADUATED, "2")]
-    rating = DraftRating(head(3, "0.99"), PRICES.__getitem__)
+    rating = DraftRating(head(3, "0.99", 2), PRICES.__getitem__, lambda _: None)
     rating.accumulate(rows)
     rated = [rating.rate(one) for one in rows]
-    # 1 × 1.005 → 1.01; then 1 × 1.005 + 1 × 0.5 brings the exact sum to 2.51.
-    assert [one.amount for one in rated] == ["1.01", "0.99", "1.50"]
-    assert [one.amount_exact for one in rated] == ["1.005", "0.99", "1.505"]
+    # The second one was rated at settlement and fills the first tier: 1 × 1.005 → 1.01; then 2 × 0.5 → 2.01.
+    assert [one.amount for one in rated] == ["1.01", "0.99", "1.00"]
+    assert [one.amount_exact for one in rated] == ["1.005", "0.99", "1"]
     assert rated[1] is rows[1]
+    # No entry is in effect at the end of the period, so the last outcome's price decides.
     [minimum] = rating.close()
-    assert (minimum.kind, minimum.amount, minimum.agent_key) == ("minimum", "97.49", "support")
-    assert rating.subtotal == Decimal("100.99")
+    assert (minimum.kind, minimum.amount, minimum.agent_key) == ("minimum", "97.00", "support")
+    assert rating.subtotal == Decimal("100.00")
 
 
-@pytest.mark.parametrize("told", [head(2, "0.99"), head(1, "0.98")])
+@pytest.mark.parametrize(
+    ("terms", "minimum"),
+    [(FLAT, []), (GRADUATED, ["98.01"]), (None, [])],
+    ids=["without", "with", "none: the last outcome's price has no minimum"],
+)
+def test_the_price_in_effect_at_the_end_decides_on_the_minimum(terms: Price | None, minimum: list[str]) -> None:
+    rows = [row("outcome-1", 1), row("outcome-2", 2), row("outcome-3", 3, FLAT, "0.01")]
+    rating = DraftRating(head(3, "1.99"), PRICES.__getitem__, lambda _: terms)
+    rows[2] = replace(rows[2], amount="0.01", amount_exact="0.0099")
+    assert [rating.rate(one) for one in rows] == rows
+    found = rating.close()
+    assert [one.amount for one in found] == minimum
+    # The exact amounts add up to the minimum too.
+    assert [one.amount_exact for one in found] == ["98.0101" for _ in minimum]
+    assert {one.price_hash for one in found} <= {GRADUATED.hash}
+
+
+@pytest.mark.parametrize("told", [head(2, "0.99"), head(1, "0.98"), head(1, "0.99", 1)])
 def test_rows_that_are_not_what_the_head_says_are_never_billed(told: Invoice) -> None:
-    rating = DraftRating(told, PRICES.__getitem__)
+    rating = DraftRating(told, PRICES.__getitem__, lambda _: None)
     rating.rate(row("outcome-1", 1))
     with pytest.raises(Unsafe, match="another program changed it"):
         rating.close()
 
 
 def test_a_price_that_the_catalogue_lost_stops_the_closing() -> None:
-    rating = DraftRating(head(1, "0"), {}.__getitem__)
+    rating = DraftRating(head(1, "0", 1), {}.__getitem__, lambda _: None)
     rows = [row("outcome-1", 1, GRADUATED)]
-    rating.accumulate(rows)
+    with pytest.raises(Unsafe, match="does not have"):
+        rating.accumulate(rows)
     with pytest.raises(Unsafe, match="does not have"):
         rating.rate(rows[0])

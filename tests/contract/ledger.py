@@ -47,6 +47,13 @@ class Ledger(Deployment):
         """Settings of `[billing]`, for commands and the daemon."""
         self.environ |= {f"WITND_BILLING__{name.upper()}": value for name, value in settings.items()}
 
+    def apply_at(self, text: str, at: str) -> None:
+        """Apply a catalogue that takes effect at an instant."""
+        file = self.directory / "dated.toml"
+        file.write_text(text)
+        done = self.witnd("apply", str(file), "--effective-from", at)
+        assert done.exit_code == 0, done.output
+
     def confirm(self, key: str, resolved_at: str, *attributions: float, accepted_before: int = 1000, **who: str) -> str:
         """An outcome that is done and settles at the instant, with an event for each attribution (none: one event)."""
         event = {"key": key, "action": "done", "customer_key": "acme", "agent_key": "support"} | who

@@ -147,27 +147,21 @@ def test_a_change_of_the_period_waits_for_the_end_of_the_running_one(ledger: Led
 # -- what is frozen ----------------------------------------------------------------------------------------------------
 
 
-def dated(ledger: Ledger, text: str, at: str) -> None:
-    file = ledger.directory / "dated.toml"
-    file.write_text(text)
-    done = ledger.witnd("apply", str(file), "--effective-from", at)
-    assert done.exit_code == 0, done.output
-
-
 def test_a_price_is_that_of_the_opening_whatever_the_card_says_when_it_settles(ledger: Ledger) -> None:
     tiers = '{ up_to = "2", price_per_unit = "%s" }, { price_per_unit = "1" }'
     tiered = f'{{ agent = "a", kind = "graduated", tiers = [{tiers}] }}'
     customers = {"acme": "card"}
     ledger.apply(toml(["a"], {"card": ("EUR", [tiered % 10])}, customers))
-    dated(ledger, toml(["a"], {"card": ("EUR", [tiered % 20])}, customers), "2026-10-10T00:00:00Z")
-    dated(ledger, toml(["a"], {"card": ("JPY", [tiered % 30])}, customers), "2026-10-20T00:00:00Z")
-    # The first two open under the first card, and the second of them settles under the next one.
+    ledger.apply_at(toml(["a"], {"card": ("EUR", [tiered % 20])}, customers), "2026-10-10T00:00:00Z")
+    ledger.apply_at(toml(["a"], {"card": ("JPY", [tiered % 30])}, customers), "2026-10-20T00:00:00Z")
+    # The first two open under the first card, and the second of them settles under the next one. The first tier is full
+    # after the first of them, whatever card comes later.
     ledger.confirm("outcome-1", "2026-10-09T00:00:00Z", 2, agent_key="a")
     ledger.confirm("outcome-2", "2026-10-10T00:00:00.999Z", 1, agent_key="a")
     ledger.confirm("outcome-3", "2026-10-10T00:00:01.000Z", 1, agent_key="a")
     ledger.confirm("outcome-4", "2026-10-20T00:00:01.000Z", 1, agent_key="a")
     found = {one["currency"]: one for one in ledger.close()}
-    assert ledger.amounts(found["EUR"]["id"]) == [("outcome", "20.00"), ("outcome", "1.00"), ("outcome", "20.00")]
+    assert ledger.amounts(found["EUR"]["id"]) == [("outcome", "20.00"), ("outcome", "1.00"), ("outcome", "1.00")]
     assert ledger.amounts(found["JPY"]["id"]) == [("outcome", "30")]
     ledger.audited()
 
@@ -205,7 +199,7 @@ def test_a_customer_with_a_card_of_another_currency_has_an_invoice_in_each(ledge
     cards = {key.lower(): (key, ['{ agent = "a", price_per_unit = "0.1255" }']) for key in ("EUR", "JPY", "KWD")}
     ledger.apply(toml(["a"], cards, {"acme": "eur"}))
     for key, at in (("jpy", "2026-10-02"), ("kwd", "2026-10-03")):
-        dated(ledger, toml(["a"], cards, {"acme": key}), f"{at}T00:00:00Z")
+        ledger.apply_at(toml(["a"], cards, {"acme": key}), f"{at}T00:00:00Z")
     for day in (1, 2, 3):
         ledger.confirm(f"outcome-{day}", f"2026-10-0{day}T12:00:00Z", 10, agent_key="a")
     found = {one["currency"]: one["subtotal"] for one in ledger.close()}

@@ -1,163 +1,236 @@
-"""Many prices at random, against a reckoning of its own: the rules of the reference in plain Decimal."""
+"""Many prices at random that change at any instant, against a reckoning of its own: `groups`, in fractions."""
 
 import random
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, getcontext, setcontext
-from itertools import pairwise
-from typing import Any
+from collections import defaultdict
+from fractions import Fraction
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.contract.ledger import Ledger, toml
+from tests.contract.groups import Entry, Row, bill
+from tests.contract.ledger import Ledger, ms
+from witnd.domain.values import instant
 
 CURRENCIES = {"EUR": 2, "JPY": 0, "KWD": 3, "CLF": 4}
-PERIOD = "2001-09-%02dT12:00:00.000Z"
-
-
-@pytest.fixture(autouse=True)
-def _exact() -> Any:
-    """Enough digits for every product."""
-    before = getcontext().copy()
-    getcontext().prec = 200
-    yield
-    setcontext(before)
-
-
-class Entry:
-    """A price: what stands in the catalogue, and what outcomes cost by it."""
-
-    def __init__(self, dice: random.Random) -> None:
-        self.kind = dice.choice(["flat", "graduated", "volume", "package", "percentage"])
-        self.currency = dice.choice(list(CURRENCIES))
-        self.fields: dict[str, Any] = {}
-        if self.kind == "flat":
-            self.fields["price_per_unit"] = amount(dice)
-        elif self.kind == "package":
-            self.fields |= {"package_size": dice.choice(["0.7", "1", "10"]), "price_per_package": amount(dice)}
-        elif self.kind == "percentage":
-            self.fields["percent"] = dice.choice(["2.5", "0", "33.333333333333", "150"])
-            self._range(dice, "minimum", "maximum")
-        else:
-            borders = sorted(dice.sample(["1", "3.5", "10", "25"], dice.randint(0, 3)), key=Decimal)
-            self.fields["tiers"] = [
-                {"price_per_unit": amount(dice)}
-                | ({} if border is None else {"up_to": border})
-                | ({"flat_fee": amount(dice)} if dice.random() < 0.4 else {})
-                for border in [*borders, None]
-            ]
-        if dice.random() < 0.4:
-            self.fields["free_quota"] = dice.choice(["0", "0.25", "1", "5", "40"])
-        self._range(dice, "period_minimum", "period_cap")
-
-    def _range(self, dice: random.Random, least: str, most: str) -> None:
-        low, high = sorted((amount(dice), amount(dice)), key=Decimal)
-        if dice.random() < 0.3:
-            self.fields[least] = low
-        if dice.random() < 0.3:
-            self.fields[most] = high
-
-    def written(self, agent: str) -> str:
-        def text(value: Any) -> str:
-            if isinstance(value, str):
-                return f'"{value}"'
-            return "[" + ", ".join(table(one) for one in value) + "]"
-
-        def table(fields: dict[str, Any]) -> str:
-            return "{ " + ", ".join(f"{name} = {text(value)}" for name, value in fields.items()) + " }"
-
-        return table({"agent": agent, "kind": self.kind} | self.fields)
-
-    def of(self, name: str, default: str = "0") -> Decimal:
-        return Decimal(self.fields.get(name, default))
-
-    def rounded(self, value: Decimal, how: str = ROUND_HALF_UP) -> Decimal:
-        return value.quantize(Decimal(1).scaleb(-CURRENCIES[self.currency]), how)
-
-    def bill(self, units: list[Decimal]) -> list[tuple[str, Decimal]]:
-        """Kinds and amounts of all rows."""
-        if (
-            self.kind in ("flat", "percentage")
-            and not self.of("free_quota")
-            and not self.of("period_minimum")
-            and ("period_cap" not in self.fields)
-        ):
-            return [("outcome", self.rounded(self.upto([unit]))) for unit in units]
-        sums = [self.upto(units[:many], units) for many in range(len(units) + 1)]
-        rows = [("outcome", self.rounded(b) - self.rounded(a)) for a, b in pairwise(sums)]
-        spent = sums[-1]
-        for fee in self.fees(max(sum(units) - self.of("free_quota"), Decimal(0))):
-            rows.append(("fee", self.rounded(spent + fee) - self.rounded(spent)))
-            spent += fee
-        total = sum(value for _, value in rows)
-        bounded = max(total, self.rounded(self.of("period_minimum"), ROUND_CEILING))
-        bounded = min(bounded, self.rounded(self.of("period_cap", "1e30"), ROUND_FLOOR))
-        if bounded != total:
-            rows.append(("minimum" if bounded > total else "cap", bounded - total))
-        return rows
-
-    def upto(self, units: list[Decimal], whole: list[Decimal] | None = None) -> Decimal:
-        """What these first outcomes of all cost, exactly."""
-        quota = self.of("free_quota")
-        charged = max(sum(units, Decimal(0)) - quota, Decimal(0))
-        if self.kind == "flat":
-            return charged * self.of("price_per_unit")
-        if self.kind == "package":
-            return (charged / self.of("package_size")).to_integral_value(ROUND_CEILING) * self.of("price_per_package")
-        if self.kind == "percentage":
-            cost, before = Decimal(0), Decimal(0)
-            least = self.rounded(self.of("minimum"), ROUND_CEILING)
-            most = self.rounded(self.of("maximum", "1e30"), ROUND_FLOOR)
-            for unit in units:
-                part = max(before + unit - quota, Decimal(0)) - max(before - quota, Decimal(0))
-                before += unit
-                if part:
-                    cost += min(max(part * self.of("percent") / 100, least), most)
-            return cost
-        if self.kind == "volume":
-            assert whole is not None
-            return charged * Decimal(self.tier(max(sum(whole) - quota, Decimal(0)))["price_per_unit"])
-        cost, below = Decimal(0), Decimal(0)
-        for tier in self.fields["tiers"]:
-            top = Decimal(tier.get("up_to", "1e30"))
-            cost += max(min(charged, top) - below, Decimal(0)) * Decimal(tier["price_per_unit"])
-            below = top
-        return cost
-
-    def tier(self, charged: Decimal) -> dict[str, str]:
-        return next(tier for tier in self.fields["tiers"] if charged <= Decimal(tier.get("up_to", "1e30")))
-
-    def fees(self, charged: Decimal) -> list[Decimal]:
-        if self.kind not in ("graduated", "volume") or not charged:
-            return []
-        tiers = self.fields["tiers"]
-        last = self.tier(charged)
-        reached = [last] if self.kind == "volume" else tiers[: tiers.index(last) + 1]
-        return [fee for fee in (Decimal(tier.get("flat_fee", "0")) for tier in reached) if fee]
+START = ms("2001-09-01T00:00:00+00:00")
+OCTOBER = ms("2001-10-01T00:00:00+00:00")
+END = ms("2001-11-01T00:00:00+00:00")
+DAY = 86_400_000
+# In seconds. Outcomes of some agents open long before they settle.
+AGENTS = {"at-once": 1, "next-day": 86_400, "patient": 10 * 86_400}
+UNITS = ["0", "0.001", "0.5", "1", "1.5", "3", "24.999", "-2"]
 
 
 def amount(dice: random.Random) -> str:
     return dice.choice(["0", "0.005", "0.333333333333", "1", "2.5", "7.0049", "19.995"])
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+def fields_of(dice: random.Random) -> dict[str, Any]:
+    """An entry without its agent."""
+    kind = dice.choice(["flat", "flat", "graduated", "graduated", "volume", "package", "package", "percentage"])
+    fields: dict[str, Any] = {"kind": kind}
+    if kind == "flat":
+        fields["price_per_unit"] = amount(dice)
+    elif kind == "package":
+        fields |= {"package_size": dice.choice(["0.7", "1", "10"]), "price_per_package": amount(dice)}
+    elif kind == "percentage":
+        fields["percent"] = dice.choice(["2.5", "0", "33.333333333333", "150"])
+        fields |= bounds_of(dice, "minimum", "maximum")
+    else:
+        borders = sorted(dice.sample(["1", "3.5", "10", "25"], dice.randint(0, 3)), key=float)
+        fields["tiers"] = [
+            {"price_per_unit": amount(dice)}
+            | ({} if border is None else {"up_to": border})
+            | ({"flat_fee": amount(dice)} if dice.random() < 0.4 else {})
+            for border in [*borders, None]
+        ]
+    if dice.random() < 0.4:
+        fields["free_quota"] = dice.choice(["0", "0.25", "1", "5", "40"])
+    return fields | bounds_of(dice, "period_minimum", "period_cap")
+
+
+def bounds_of(dice: random.Random, least: str, most: str) -> dict[str, str]:
+    low, high = sorted((amount(dice), amount(dice)), key=float)
+    return ({least: low} if dice.random() < 0.3 else {}) | ({most: high} if dice.random() < 0.3 else {})
+
+
+class State(NamedTuple):
+    """The catalogue from an instant on: the entries of each card and of each customer by agent, and cards."""
+
+    at: int
+    currencies: dict[str, str]
+    cards: dict[str, dict[str, dict[str, Any]]]
+    own: dict[str, dict[str, dict[str, Any]]]
+    card_of: dict[str, str]
+
+    def entry(self, customer: str, agent: str) -> tuple[str, Entry] | None:
+        """The currency and the entry of an outcome that opens now."""
+        card = self.card_of[customer]
+        fields = self.own[customer].get(agent) or self.cards[card].get(agent)
+        currency = self.currencies[card]
+        return None if fields is None else (currency, Entry(card, CURRENCIES[currency], fields))
+
+    @property
+    def toml(self) -> str:
+        parts = [
+            f'[[agents]]\nkey = "{key}"\nsettlement_period = {seconds}\nattribution_method = "sum"\n'
+            'condition = [{ fact = "done", operator = "seen" }]\n'
+            for key, seconds in AGENTS.items()
+        ]
+        for key, entries in self.cards.items():
+            parts.append(f'[[rate_cards]]\nkey = "{key}"\ncurrency = "{self.currencies[key]}"\n{entries_text(entries)}')
+        for key, entries in self.own.items():
+            own = entries_text(entries) if entries else ""
+            parts.append(f'[[customers]]\nkey = "{key}"\nrate_card = "{self.card_of[key]}"\n{own}')
+        return "\n".join(parts)
+
+
+def entries_text(entries: dict[str, dict[str, Any]]) -> str:
+    return f"entries = [{', '.join(table({'agent': agent} | fields) for agent, fields in entries.items())}]\n"
+
+
+def table(fields: dict[str, Any]) -> str:
+    return "{ " + ", ".join(f"{name} = {text(value)}" for name, value in fields.items()) + " }"
+
+
+def text(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else "[" + ", ".join(map(table, value)) + "]"
+
+
+class Outcome(NamedTuple):
+    resolved_at: int
+    key: str
+    customer: str
+    agent: str
+    unit: Fraction
+    opened_at: int
+
+
+def states(dice: random.Random, customers: list[str], instants: list[int]) -> list[State]:
+    """Versions of everything. After the last opening even entries disappear."""
+    keys = [f"card-{number}" for number in range(8)]
+    currencies = {key: dice.choice(["EUR", "EUR", *CURRENCIES]) for key in keys}
+    first = State(
+        0,
+        currencies,
+        {key: {agent: fields_of(dice) for agent in AGENTS} for key in keys},
+        {key: {agent: fields_of(dice) for agent in AGENTS if dice.random() < 0.2} for key in customers},
+        {key: dice.choice(keys) for key in customers},
+    )
+    found = [first]
+    for at in instants:
+        last = found[-1]
+        cards = {key: dict(entries) for key, entries in last.cards.items()}
+        own, card_of = {key: dict(entries) for key, entries in last.own.items()}, dict(last.card_of)
+        for entries in cards.values():
+            for agent in AGENTS:
+                if dice.random() < 0.4:
+                    entries[agent] = change(dice, entries.get(agent))
+        for key in customers:
+            if dice.random() < 0.3:
+                # Own prices are in the currency of the card, so they cannot follow to another one.
+                others = [one for one in keys if not own[key] or currencies[one] == currencies[card_of[key]]]
+                card_of[key] = dice.choice(others)
+            if own[key] and dice.random() < 0.3:
+                own[key].pop(dice.choice(sorted(own[key])))
+        found.append(State(at, currencies, cards, own, card_of))
+    gone = {
+        key: {agent: it for agent, it in one.items() if dice.random() < 0.7} for key, one in found[-1].cards.items()
+    }
+    return [*found, found[-1]._replace(at=END - DAY, cards=gone)]
+
+
+def change(dice: random.Random, before: dict[str, Any] | None) -> dict[str, Any]:
+    """Another entry, or the same with other prices, so that packages and tiers continue."""
+    if before is None or dice.random() < 0.4:
+        return fields_of(dice)
+    fields = dict(before)
+    for name in ("price_per_unit", "price_per_package", "percent"):
+        if name in fields and dice.random() < 0.4:
+            fields[name] = amount(dice)
+    for name in ("free_quota", "period_minimum"):
+        if dice.random() < 0.3:
+            fields.pop(name, None)
+    return fields
+
+
+def outcomes(dice: random.Random, customers: list[str], instants: list[int]) -> list[Outcome]:
+    found = []
+    # Also at the very milliseconds of the borders.
+    at_borders = [at + more for at in [*instants, OCTOBER] for more in (-1, 0)]
+    for customer in customers:
+        for agent, seconds in AGENTS.items():
+            for number in range(dice.randint(0, 16)):
+                opened = dice.choice([dice.randrange(START, END - 12 * DAY), dice.choice(at_borders)])
+                if dice.random() < 0.1:
+                    opened = OCTOBER - seconds * 1000 - dice.randint(0, 1)
+                resolved = opened + seconds * 1000
+                if opened >= START and resolved < END - DAY:
+                    unit = Fraction(dice.choice(UNITS))
+                    key = f"outcome-{customer}-{agent}-{dice.randrange(1000)}-{number}"
+                    found.append(Outcome(resolved, key, customer, agent, unit, opened))
+    return sorted(found, key=lambda one: (one.resolved_at, one.key.encode()))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_what_is_billed_is_what_the_rules_say(sharded: Ledger, seed: int) -> None:
     dice = random.Random(seed)
-    entries = [Entry(dice) for _ in range(150)]
-    names = [f"{number}" for number in range(len(entries))]
-    cards = {
-        f"card-{name}": (one.currency, [one.written(f"a-{name}")]) for name, one in zip(names, entries, strict=True)
-    }
-    sharded.apply(toml([f"a-{name}" for name in names], cards, {f"c-{name}": f"card-{name}" for name in names}))
-    units: dict[str, list[Decimal]] = {name: [] for name in names}
-    for day in range(10, 17):  # all of one instant in order of their keys
-        for name in names:
-            if dice.random() < 0.7:
-                unit = Decimal(dice.choice(["0", "0.001", "0.5", "1", "1.5", "3", "24.999", "-2"]))
-                sharded.confirm(
-                    f"outcome-{name}-{day}", PERIOD % day, float(unit), customer_key=f"c-{name}", agent_key=f"a-{name}"
-                )
-                units[name].append(max(unit, Decimal(0)))
-    for one in sharded.close():
-        name = one["customer_key"][2:]
-        found = [(kind, Decimal(text)) for kind, text in sharded.amounts(one["id"])]
-        assert found == entries[int(name)].bill(units[name]), (seed, entries[int(name)].fields, units[name])
+    customers = [f"c-{number:02}" for number in range(40)]
+    instants = sorted({*[dice.randrange(START, END - 12 * DAY) for _ in range(4)], OCTOBER - 1, OCTOBER})
+    versions = states(dice, customers, instants)
+    for one in versions:
+        sharded.apply_at(one.toml, instant.render(one.at))
+    done = outcomes(dice, customers, instants)
+    for one in sorted(done, key=lambda one: one.opened_at):
+        sharded.confirm(
+            one.key,
+            instant.render(one.resolved_at),
+            float(one.unit),
+            accepted_before=one.resolved_at - one.opened_at,
+            customer_key=one.customer,
+            agent_key=one.agent,
+        )
+    expected = invoices(versions, done)
+    found = {}
+    for head in sharded.close():
+        rows = sharded.rows(head["id"])
+        found[head["customer_key"], head["currency"], head["period_start"]] = [
+            (
+                row["agent_key"],
+                Row(row["kind"], row["rate_card"], Fraction(row["amount"]), Fraction(row["amount_exact"])),
+            )
+            for row in rows
+        ]
+        assert sum(Fraction(row["amount"]) for row in rows) == Fraction(head["subtotal"])
+    assert found.keys() == expected.keys()
+    for whose, rows in expected.items():
+        assert found[whose] == rows, (seed, whose)
     sharded.audited()
+
+
+def invoices(versions: list[State], done: list[Outcome]) -> dict[tuple[str, str, str], list[tuple[str, Row]]]:
+    """The rows of all invoices by customer, currency and start."""
+
+    def state(at: int) -> State:
+        return [one for one in versions if one.at <= at][-1]
+
+    lines: dict[tuple[str, str, int], list[tuple[Outcome, Entry]]] = defaultdict(list)
+    for one in done:
+        opened = state(one.opened_at).entry(one.customer, one.agent)
+        assert opened is not None
+        start = START if one.resolved_at < OCTOBER else OCTOBER
+        lines[one.customer, opened[0], start].append((one, opened[1]))
+    found = {}
+    for (customer, currency, start), its in lines.items():
+        end = OCTOBER if start == START else END
+        groups: dict[str, list[Row]] = {}
+        for agent, group in groupby(sorted(its, key=lambda one: one[0].agent), key=lambda one: one[0].agent):
+            last = state(end - 1).entry(customer, agent)
+            at_end = last[1] if last is not None and last[0] == currency else None
+            groups[agent] = bill([(entry, max(one.unit, Fraction(0))) for one, entry in group], at_end)
+        waiting = {agent: iter([row for row in rows if row.kind == "outcome"]) for agent, rows in groups.items()}
+        found[customer, currency, instant.render(start)] = [(one.agent, next(waiting[one.agent])) for one, _ in its] + [
+            (agent, row) for agent, rows in sorted(groups.items()) for row in rows if row.kind != "outcome"
+        ]
+    return found

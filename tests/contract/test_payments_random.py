@@ -163,3 +163,29 @@ def compare(ledger: Ledger, case: Case) -> None:
         (text(amount), text(applied)) for amount, applied in mine.notes
     ]
     assert {row["id"] for row in shown["lines"] if row["kind"] != "credit"} == set(mine.rows)
+
+
+def test_a_revised_invoice_keeps_the_rows_of_its_period(ledger: Ledger) -> None:
+    """Also those that have no outcome: their ids are those of the first edition."""
+    entry = (
+        '{ agent = "a", kind = "graduated", period_minimum = "50", tiers = [{ price_per_unit = "1", flat_fee = "2" }] }'
+    )
+    ledger.apply(toml(["a"], {"card": ("EUR", [entry])}, {"acme": "card"}))
+    ledger.confirm("outcome-1", "2001-09-10T12:00:00Z", 3, agent_key="a")
+    [head] = ledger.close()
+    fee = next(row for row in ledger.rows(head["id"]) if row["kind"] == "fee")
+    ledger.done("credit", "--invoice", head["id"], "--row", fee["id"], "--amount", "0.50", "--reason", "r")
+    for edition in (1, 2, 3):
+        ledger.done("issue", head["id"])
+        ledger.audited()
+        following = ledger.done("revise", head["id"])
+        assert ledger.rows(following["id"]) == [
+            row | {"invoice_id": following["id"]} for row in ledger.rows(head["id"])
+        ]
+        assert (following["edition"], following["credited"]) == (edition + 1, "0.50")
+        ledger.audited()
+        head = following
+    ledger.done("credit", "--invoice", head["id"], "--row", fee["id"], "--reason", "r")
+    [acted] = ledger.done("issue", head["id"])["data"]
+    assert (acted["invoice"]["number"], acted["invoice"]["total"]) == ("INV-000004", "48.00")
+    ledger.audited()

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.pricing import bill, entries, price_of, prices, quantities, recheck, units
+from tests.support.pricing import bill, charged_units, entries, price_of, prices, quantities, recheck, units
 from tests.support.searches import examples
+from witnd.domain.pricing.group import GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.rating import Meter, rate_at_settlement
+from witnd.domain.pricing.rating import rate_at_settlement
 from witnd.domain.pricing.working import price_text, working_text
 from witnd.domain.values.money import exact_sum, plain
 
@@ -28,7 +29,10 @@ FEES = [
     {"price_per_unit": "1", "flat_fee": "4"},
 ]
 # What a working takes as given; the rest follows from it.
-BEGINS_WITH = ("before", "unit", "sum_before", "charged_total", "tier", "charged")
+BEGINS_WITH = (
+    "free_before", "charged_before", "package_units_before", "unit", "sum_before", "total_before", "charged_total",
+    "tier", "charged",
+)  # fmt: skip
 
 
 # -- another reading of the rules, in fractions and without any memory ------------------------------------------------
@@ -238,14 +242,18 @@ def by_hand(said: dict[str, Any], digits: int) -> tuple[Fraction, Fraction]:
 def test_a_meter_goes_on_where_another_stopped(price: Price, quantity: list[Decimal], data: st.DataObject) -> None:
     if not price.is_rated_at_close:
         return
-    total = exact_sum(quantity)
-    whole = Meter(price, total)
-    lines = [whole.add(unit) for unit in quantity]
+    total = charged_units(price, quantity)
+    whole = GroupMeter(total)
+    lines = [whole.add(price, unit) for unit in quantity]
     cut = data.draw(st.integers(0, len(quantity)))
-    spent = exact_sum(line.exact for line in lines[:cut])
-    later = Meter(price, total, before=exact_sum(quantity[:cut]), spent=spent)
-    assert [later.add(unit) for unit in quantity[cut:]] == lines[cut:]
-    assert later.close() == whole.close()
+    spent = {price.exponent: exact_sum(line.exact for line in lines[:cut])}
+    charged = charged_units(price, quantity[:cut])
+    free = exact_sum(quantity[:cut]) - charged
+    runs = {(price.package_size, price.price_per_package): charged}
+    later = GroupMeter(total, position=Position(free, charged), spent=spent, runs=runs)
+    assert [later.add(price, unit) for unit in quantity[cut:]] == lines[cut:]
+    if not price.tiers:  # the lines before the cut can owe fees
+        assert later.close(price) == whole.close(price)
 
 
 # -- borders ----------------------------------------------------------------------------------------------------------
@@ -317,7 +325,7 @@ def test_an_outcome_across_a_border_tells_what_it_paid_on_each_side() -> None:
     assert (line.price_per_unit, line.exact, line.amount) == (None, 7, D("7.00"))
     assert line.working == {
         "kind": "graduated",
-        "before": "8",
+        "charged_before": "8",
         "unit": "5",
         "free": "0",
         "charged": "5",

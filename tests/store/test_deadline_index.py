@@ -19,7 +19,7 @@ def rebuild(server: Server, open_outcomes: int) -> int:
     async def run() -> int:
         store = Log(endpoint(server.url), KEYS, GlobalKeys("witn"), "test")
         try:
-            return await rebuild_deadlines(store, open_outcomes)
+            return await rebuild_deadlines(store, open_outcomes, "")
         finally:
             store.close()
 

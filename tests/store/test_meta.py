@@ -90,7 +90,7 @@ async def test_a_damaged_record_is_not_guessed_at(client: Redis, opening, damage
 
 
 @pytest.mark.parametrize("opening", [open_meta, read_meta])
-@pytest.mark.parametrize("number", [2, 1, 0, -1])
+@pytest.mark.parametrize("number", [3, 2, 1, 0, -1])
 async def test_data_of_another_format_are_refused_by_name(client: Redis, opening, number: int) -> None:
     await client.hset(KEYS.meta, mapping={"format": number, "deployment": "d", "partitions": 1})
     with pytest.raises(Unsafe) as refused:

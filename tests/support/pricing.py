@@ -7,8 +7,10 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from witnd.domain.pricing.ratecard import VOLUME, Price, read_rate_card
-from witnd.domain.pricing.rating import Adjustment, Meter, OutcomePrice, Working, bound, fee, rate_at_settlement
+from witnd.domain.pricing.cost import Working
+from witnd.domain.pricing.group import GroupMeter, Position
+from witnd.domain.pricing.ratecard import Price, read_rate_card
+from witnd.domain.pricing.rating import Adjustment, OutcomePrice, bound, fee, rate_at_settlement
 from witnd.domain.values.money import exact_sum
 
 
@@ -47,9 +49,17 @@ def bill(price: Price, units: Sequence[Decimal | int | str]) -> Bill:
         return Bill(
             price=price, units=quantities, lines=[rate_at_settlement(price, one) for one in quantities], adjustments=[]
         )
-    meter = Meter(price, exact_sum(quantities))
-    lines = [meter.add(one) for one in quantities]
-    return Bill(price=price, units=quantities, lines=lines, adjustments=meter.close())
+    meter = GroupMeter(charged_units(price, quantities))
+    lines = [meter.add(price, one) for one in quantities]
+    return Bill(price=price, units=quantities, lines=lines, adjustments=meter.close(price))
+
+
+def charged_units(price: Price, units: Sequence[Decimal]) -> Decimal:
+    """How many of these units of a group under one price are charged."""
+    position = Position()
+    for unit in units:
+        position.add(price, unit)
+    return position.charged
 
 
 # -- made by Hypothesis -----------------------------------------------------------------------------------------------
@@ -127,13 +137,14 @@ def _again(price: Price, working: Working) -> Working | None:
         return rate_at_settlement(price, Decimal(working["unit"])).working
     spent = Decimal(working["sum_before"])
     if kind in ("minimum", "cap"):
-        bounded = bound(price, spent)
+        bounded = bound(price, spent, Decimal(working["total_before"]))
         return None if bounded is None else bounded.working
     if kind == "fee":
         return fee(price, working["tier"], Decimal(working["charged"]), spent).working
-    # Only a volume price asks how much the whole group is; what is charged of it is behind the free quota.
-    total = Decimal(0)
-    if price.kind == VOLUME:
-        total = exact_sum((Decimal(working["charged_total"]), price.free_quota))
-    meter = Meter(price, total, before=Decimal(working["before"]), spent=spent)
-    return meter.add(Decimal(working["unit"])).working
+    position = Position(Decimal(working.get("free_before", "0")), Decimal(working["charged_before"]))
+    runs = {}
+    if price.package_size is not None and price.price_per_package is not None:
+        runs = {(price.package_size, price.price_per_package): Decimal(working["package_units_before"])}
+    total = Decimal(working.get("charged_total", "0"))
+    meter = GroupMeter(total, position=position, spent={price.exponent: spent}, runs=runs)
+    return meter.add(price, Decimal(working["unit"])).working

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from witnd.billing.closing import PAGE, DraftRating, merged_rows
 from witnd.billing.steps import Steps
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.period_terms import period_terms
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values import instant
 from witnd.store.errors import Unsafe
@@ -83,7 +84,8 @@ class Closer:
     async def _close_draft(self, head: Invoice, held: list[RowBatch] | None) -> None:
         """Rate one draft and write its rows. A large one takes several steps; the last one closes it."""
         ledger, keys = self._ledger, self._ledger.keys
-        rating = DraftRating(head, self._catalogue.price_by_hash)
+        terms_of = partial(period_terms, self._catalogue, head.customer_key, head.currency, end=head.end)
+        rating = DraftRating(head, self._catalogue.price_by_hash, terms_of)
         if head.unrated:
             async for stretch in self._row_batches(head) if held is None else _replay(held):
                 rating.accumulate(row for row, _ in stretch)

@@ -10,11 +10,12 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from witnd.domain.invoices.invoice import Invoice, Row, row_id
+from witnd.domain.invoices.adjustments import adjustment_row
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.rating import Adjustment, Meter
 from witnd.domain.values import money
-from witnd.domain.values.money import minor_text, plain
+from witnd.domain.values.money import plain
 from witnd.store.errors import Unsafe
 
 # Rows per page: about 100 KiB, and a few ms of rating.
@@ -80,90 +81,114 @@ def _count_before(rows: Sequence[tuple[Row, bytes]], bound: int) -> int:
     return low
 
 
-class DraftRating:
-    """Rates one draft: first `accumulate` all rows, then `rate` all rows, both in order."""
+class _Group:
+    """A group of a draft while it is rated. `terms` is the price in effect at the end of the period, if any."""
 
-    def __init__(self, invoice: Invoice, price_of: Callable[[str], Price]) -> None:
+    __slots__ = ("is_settled", "key", "last", "meter", "position", "terms")
+
+    def __init__(self, key: GroupKey, terms: Price | None, first: Price, *, is_settled: bool) -> None:
+        self.key = key
+        self.terms = terms
+        self.position = Position()  # of the first pass
+        self.meter: GroupMeter | None = None
+        self.last = first  # the price of the last row
+        # Whether the close adds nothing to the amounts of its rows.
+        self.is_settled = is_settled and (terms is None or not terms.has_period_bounds)
+
+
+class DraftRating:
+    """Rates one draft: first `accumulate` all rows, then `rate` all rows, both in order.
+
+    `price_of` returns a price by its hash, `terms_of` the price of a group that is in effect at the end of the period.
+    """
+
+    def __init__(
+        self, invoice: Invoice, price_of: Callable[[str], Price], terms_of: Callable[[GroupKey], Price | None]
+    ) -> None:
         self._invoice = invoice
         self._price_of = price_of
-        self._totals: dict[str, Decimal] = {}
-        self._meters: dict[str, tuple[Meter, Row]] = {}
-        self._lines = 0
+        self._terms_of = terms_of
+        self._prices: dict[str, tuple[Price, _Group]] = {}
+        self._groups: dict[GroupKey, _Group] = {}
+        self._lines = self._unrated = 0
         self._settled = _ZERO  # sum of the rows rated at settlement
         self.subtotal = _ZERO
 
     def accumulate(self, rows: Iterable[Row]) -> None:
-        """Sum the units of each group, which volume prices need before the first row."""
-        totals = self._totals
+        """Count the charged units of each group, which volume prices need before the first row."""
+        prices = self._prices
         for row in rows:
+            price, group = prices.get(row.price_hash) or self._learn(row)
             if row.amount is None:
-                totals[row.price_hash] = money.plus(totals.get(row.price_hash, _ZERO), _unit(row))
+                group.position.add(price, _unit(row))
+            else:
+                group.position.settle(_unit(row))
 
     def rate(self, row: Row) -> Row:
         """Return the row with its amount."""
         self._lines += 1
-        if row.amount is not None:
+        price, group = self._prices.get(row.price_hash) or self._learn(row)
+        if row.amount is not None and group.is_settled:
             self._settled = money.plus(self._settled, Decimal(row.amount))
             return row
-        meter, _ = self._meter(row)
-        rated = meter.add(_unit(row))
+        group.last = price
+        meter = group.meter
+        if meter is None:
+            meter = group.meter = GroupMeter(group.position.charged)
+        if row.amount is not None:
+            amount = Decimal(row.amount)
+            self._settled = money.plus(self._settled, amount)
+            meter.settle(_unit(row), amount, Decimal(row.amount_exact or row.amount))
+            return row
+        self._unrated += 1
+        rated = meter.add(price, _unit(row))
         self.subtotal = money.plus(self.subtotal, rated.amount)
-        price = rated.price_per_unit
+        each = rated.price_per_unit
         return replace(
             row,
-            price_per_unit=None if price is None else plain(price),
+            price_per_unit=None if each is None else plain(each),
             amount=format(rated.amount, "f"),  # rounded already
             amount_exact=plain(rated.exact),
             working=rated.working,
         )
 
     def close(self) -> list[Row]:
-        """Return the adjustments of the groups, by agent and price. Raises `Unsafe` if rows are missing or were
-        changed."""
+        """Return the adjustments of the groups, by agent. Raises `Unsafe` if rows are missing or were changed."""
         invoice = self._invoice
-        if self._lines != invoice.lines or self._settled != invoice.subtotal:
+        found = self._lines, self._unrated, self._settled
+        if found != (invoice.lines, invoice.unrated, invoice.subtotal):
             raise Unsafe(
-                f"draft {invoice.id} has {self._lines} rows of {plain(self._settled)} {invoice.currency}, and its head "
-                f"says {invoice.lines} of {plain(invoice.subtotal)}",
+                f"draft {invoice.id} has {self._lines} rows of {plain(self._settled)} {invoice.currency}, "
+                f"{self._unrated} without an amount, and its head says {invoice.lines} of {plain(invoice.subtotal)}, "
+                f"{invoice.unrated} without",
                 "another program changed it: run `witnd audit` before you issue invoices",
             )
         self.subtotal = money.plus(self.subtotal, self._settled)
         added: list[Row] = []
-        for _, (meter, first) in sorted(self._meters.items(), key=lambda item: (item[1][1].agent_key, item[0])):
-            adjustments = meter.close()
-            added += [self._adjustment_row(one, number, first) for number, one in enumerate(adjustments)]
-            self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in adjustments)))
+        for _, group in sorted(self._groups.items(), key=lambda item: item[0].parts):
+            if group.meter is not None:
+                # Without an entry in effect at the end, the last outcome's price decides.
+                adjustments = group.meter.close(group.terms or group.last)
+                added += [adjustment_row(invoice.id, group.key, one) for one in adjustments]
+                self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in adjustments)))
         return added
 
-    def _meter(self, row: Row) -> tuple[Meter, Row]:
-        found = self._meters.get(row.price_hash)
-        if found is None:
-            try:
-                price = self._price_of(row.price_hash)
-            except KeyError:
-                raise Unsafe(
-                    f"row {row.id} was priced by {row.price_hash}, which the catalogue does not have",
-                    "restore the catalogue of this deployment; it must never lose a version",
-                ) from None
-            meter = Meter(price, self._totals[row.price_hash])
-            found = self._meters[row.price_hash] = (meter, row)
-        return found
-
-    def _adjustment_row(self, one: Adjustment, number: int, first: Row) -> Row:
-        return Row(
-            id=row_id(self._invoice.id, one.kind, first.price_hash, str(number)),
-            kind=one.kind,
-            agent_key=first.agent_key,
-            rate_card=first.rate_card,
-            price_hash=first.price_hash,
-            amount=self._minor(one.amount, first),
-            amount_exact=plain(one.exact),
-            rated="at_close",
-            working=one.working,
-        )
-
-    def _minor(self, amount: Decimal, row: Row) -> str:
-        return minor_text(amount, self._price_of(row.price_hash).exponent)
+    def _learn(self, row: Row) -> tuple[Price, _Group]:
+        """Return the price and the group of the first row with this price."""
+        try:
+            price = self._price_of(row.price_hash)
+        except KeyError:
+            raise Unsafe(
+                f"row {row.id} was priced by {row.price_hash}, which the catalogue does not have",
+                "restore the catalogue of this deployment; it must never lose a version",
+            ) from None
+        key = GroupKey.of(price)
+        group = self._groups.get(key)
+        if group is None:
+            group = _Group(key, self._terms_of(key), price, is_settled=not self._invoice.unrated)
+            self._groups[key] = group
+        self._prices[row.price_hash] = price, group
+        return price, group
 
 
 def _unit(row: Row) -> Decimal:

@@ -5,8 +5,10 @@ from typing import Final
 
 from witnd.billing.export.bill import Bill, Note
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.period_terms import period_terms
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.pricing.group import GroupKey
 from witnd.domain.pricing.ratecard import Price
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.codec import RESTORE
@@ -73,6 +75,9 @@ class InvoiceDocuments:
             customer_email=email,
             agent_name=self._agent_name(at),
             price_of=self._price,
+            terms_of=lambda agent: period_terms(
+                self._catalogue, invoice.customer_key, invoice.currency, GroupKey(agent), invoice.end
+            ),
         )
 
     def note(self, note: CreditNote) -> Note:

@@ -36,8 +36,7 @@ class _CommitInFlight(NamedTuple):
     sequence: int
     rules: frozenset[str]
     unqueued: tuple[str, ...]
-    resolved: int
-    has_forwards: bool
+    step: Step
     batch: int
 
 
@@ -154,7 +153,6 @@ class Pipeline:
             self._intake.retries.add_held(held, held.waiting[held.stored :])
         expected = self.sequence + (self._in_flight is not None)
         packed = write(step, memory.partition, memory.store.keys, expected).packed(self._fence)
-        _log_holds(step, memory.store.keys.partition)
         fan_outs = [settled.deliveries for settled in step.settled if settled.deliveries]
         rules = frozenset(rule.id for fan_out in fan_outs if not fan_out.is_large for rule in fan_out.rules)
         unqueued = tuple(fan_out.message.outcome_key for fan_out in fan_outs if fan_out.is_large)
@@ -165,8 +163,7 @@ class Pipeline:
         except memory.retry.unreachable:
             replies = None
         writing = asyncio.ensure_future(self._write(packed, replies))
-        resolved, has_forwards = len(step.settled), bool(step.forwards)
-        self._in_flight = _CommitInFlight(writing, packed.sequence, rules, unqueued, resolved, has_forwards, batch)
+        self._in_flight = _CommitInFlight(writing, packed.sequence, rules, unqueued, step, batch)
 
     async def _write(self, packed: PackedCommit, replies: asyncio.Future[list[object]] | None) -> None:
         """Retry a step until it is written. `replies` is None if it could not be sent."""
@@ -201,10 +198,12 @@ class Pipeline:
             self._on_queued(sent.rules)
         if sent.unqueued:
             self._on_unqueued(sent.unqueued)
-        if sent.has_forwards:
+        if sent.step.forwards:
             self._on_forwards()
-        if sent.resolved:
-            log.info("outcomes.settled", count=sent.resolved, sequence=self.sequence)
+        # Not before: an owner that has lost its lease may find damage where another one has written.
+        _log_holds(sent.step, memory.store.keys.partition)
+        if sent.step.settled:
+            log.info("outcomes.settled", count=len(sent.step.settled), sequence=self.sequence)
         memory.partition.cache.passivate(self._actors_max, self._committed_batch, memory.loading)
 
 

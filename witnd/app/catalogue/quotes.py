@@ -16,9 +16,9 @@ from witnd.app.errors import Refused, all_invalid, did_you_mean, invalid, not_fo
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
 from witnd.domain.catalogue.file import CatalogueFile
 from witnd.domain.catalogue.zero_price import card_warnings
+from witnd.domain.pricing.cost import Working
 from witnd.domain.pricing.quote import Quote, Row, quote
 from witnd.domain.pricing.ratecard import Price, RateCard, read_rate_card
-from witnd.domain.pricing.rating import Working
 from witnd.domain.pricing.working import price_text
 from witnd.domain.pricing.working import working_text as working_words
 from witnd.domain.values.fields import Table, short_repr

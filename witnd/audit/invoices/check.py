@@ -12,10 +12,10 @@ from witnd.audit.invoices.balances import check_payments
 from witnd.audit.invoices.credits import RowCredits, check_credited_rows, check_credits
 from witnd.audit.invoices.heads import check_head, check_references
 from witnd.audit.invoices.lines import CONTENT, Content, LineStreams, Positions, StreamLine, line_content, row_content
-from witnd.audit.invoices.rows import Pricing, RowTotals, count_rows
+from witnd.audit.invoices.pricing import GroupUnits, Prices, Pricing
+from witnd.audit.invoices.rows import RowTotals, count_rows
 from witnd.audit.invoices.snapshot import InvoiceSnapshot
 from witnd.domain.invoices.invoice import Invoice, Row, edition_id
-from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values.money import difference, plain
 from witnd.domain.values.period import Calendar, Period
 from witnd.store.keys import BillingKeys
@@ -45,7 +45,7 @@ class AuditPoint(NamedTuple):
     calendar: Calendar
     closed_to: int
     read: Positions
-    price_of: Callable[[str], Price]
+    prices: Prices
 
 
 class CheckResult(NamedTuple):
@@ -83,7 +83,8 @@ class InvoiceChecker:
         given: dict[str, RowCredits] = {}
         if snapshot.credits or snapshot.credited or invoice.notes or invoice.credited or invoice.noted:
             given = await check_credits(self._reads, keys, invoice, findings)
-        row_totals = await count_rows(invoice, self._lists(snapshot, findings), given, findings)
+        units = GroupUnits(point.prices) if invoice.closed and not self._quick else None
+        row_totals = await count_rows(invoice, self._lists(snapshot, findings), given, units, findings)
         check_credited_rows(given, row_totals.wanted, findings)
         findings.compare("lines", line_totals.lines, invoice.lines, self._set("lines", line_totals.lines, invoice))
         unrated = 0 if invoice.closed else line_totals.unrated
@@ -92,7 +93,7 @@ class InvoiceChecker:
         if (row_totals.lines, row_totals.mark) != (line_totals.lines, line_totals.mark):
             await self._report_differing_rows(snapshot, line_totals, row_totals, point.read, findings)
         elif invoice.closed:
-            await self._check_closed(snapshot, row_totals, point.price_of, findings)
+            await self._check_closed(snapshot, row_totals, point.prices, units, findings)
         else:
             remedy = self._set("subtotal", plain(line_totals.settled), invoice)
             findings.compare("subtotal", plain(line_totals.settled), plain(invoice.subtotal), remedy)
@@ -128,14 +129,19 @@ class InvoiceChecker:
             yield [row for row in rows if row is not None]
 
     async def _check_closed(
-        self, snapshot: InvoiceSnapshot, row_totals: RowTotals, price_of: Callable[[str], Price], findings: Findings
+        self,
+        snapshot: InvoiceSnapshot,
+        row_totals: RowTotals,
+        prices: Prices,
+        units: GroupUnits | None,
+        findings: Findings,
     ) -> None:
-        """Recalculate the amounts of a closed invoice from its frozen prices."""
+        """Recalculate the amounts of a closed invoice from the catalogue, unless the audit is quick."""
         invoice = snapshot.invoice
-        if self._quick:
+        if units is None:
             findings.compare("subtotal", plain(row_totals.subtotal), plain(invoice.subtotal), _RUN_FULL_AUDIT)
             return
-        pricing = Pricing(invoice, price_of, row_totals.totals, findings)
+        pricing = Pricing(invoice, prices, units, findings)
         rest: list[Row] = []
         async for page in _replay(row_totals.kept, self._lists(snapshot, Findings())):
             for row in page:

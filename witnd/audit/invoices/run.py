@@ -15,6 +15,7 @@ from witnd.audit.invoices.balances import Balances
 from witnd.audit.invoices.check import AuditPoint, InvoiceChecker, LineTotals
 from witnd.audit.invoices.indexes import check_keys, check_numbers
 from witnd.audit.invoices.lines import LineStreams, StreamLine, line_content, mark
+from witnd.audit.invoices.pricing import Prices
 from witnd.audit.invoices.snapshot import (
     COMMANDS_PER_INVOICE,
     END_OF_TIME,
@@ -25,7 +26,10 @@ from witnd.audit.invoices.snapshot import (
 )
 from witnd.audit.invoices.totals import InvoiceAudit, InvoiceTotals
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.invoices.invoice import edition_id, invoice_id
+from witnd.domain.catalogue.period_terms import period_terms
+from witnd.domain.invoices.invoice import Invoice, edition_id, invoice_id
+from witnd.domain.pricing.group import GroupKey
+from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum
 from witnd.domain.values.period import Calendar, Period
@@ -221,7 +225,11 @@ class _Walk:
         self._state = state = decode_biller(self._keys.state, raw)
         await self._collect()
         catalogue = await self._load_catalogue()
-        point = AuditPoint(self._calendar, state.closed_to, state.read, catalogue.price_by_hash)
+
+        def terms_of(invoice: Invoice, group: GroupKey) -> Price | None:
+            return period_terms(catalogue, invoice.customer_key, invoice.currency, group, invoice.end)
+
+        point = AuditPoint(self._calendar, state.closed_to, state.read, Prices(catalogue.price_by_hash, terms_of))
         each, moved = COMMANDS_PER_INVOICE + len(partitions), []
         for place, id_ in enumerate(ids):
             snapshot, found = decode_snapshot(id_, answers[place * each : (place + 1) * each]), Findings(id_)

@@ -19,7 +19,8 @@ _CHUNK: Final = 32_768
 class Bill(Struct, frozen=True, kw_only=True):
     """An invoice with its rows and names.
 
-    If `price_of` returns None, only amounts are shown.
+    If `price_of` returns None, only amounts are shown. `terms_of` returns the price of an agent in effect at the end of
+    the period.
     """
 
     invoice: Invoice
@@ -28,6 +29,7 @@ class Bill(Struct, frozen=True, kw_only=True):
     customer_email: str | None = None
     agent_name: Callable[[str], str] = str  # by its key
     price_of: Callable[[str], Price | None] = lambda _: None
+    terms_of: Callable[[str], Price | None] = lambda _: None
 
     @property
     def title(self) -> str:

@@ -8,11 +8,12 @@ from msgspec import Struct
 
 from witnd.billing.export import wording
 from witnd.billing.export.bill import Bill
+from witnd.billing.export.group_view import GroupView, amount_text, group_view, sum_text
 from witnd.billing.export.sections import Group, InvoiceSummary
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import LineJson
 from witnd.domain.pricing.ratecard import FLAT, PERCENTAGE
-from witnd.domain.pricing.working import ADJUSTMENTS, working_text
+from witnd.domain.pricing.working import working_text
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference
 
@@ -40,27 +41,6 @@ class Total(Struct, frozen=True):
     label: str
     amount: str
     mark: Literal["", "last", "after"] = ""
-
-
-class Part(Struct, frozen=True):
-    """An adjustment of a group, or a part of its amount."""
-
-    label: str
-    how: str
-    amount: str
-
-
-class GroupView(Struct, frozen=True, kw_only=True):
-    """One agent under one price. `amount` is None until the period closes if the price needs the whole period."""
-
-    name: str
-    outcomes: str
-    units: str
-    unit_price: str
-    price_lines: list[str]
-    amount: str | None
-    parts: list[Part]
-    total: str
 
 
 class RowView(Struct, frozen=True, kw_only=True):
@@ -141,7 +121,7 @@ def invoice_view(bill: Bill, tally: InvoiceSummary) -> SheetView:
         customer_email=None if bill.customer_email is None else wording.show_control_characters(bill.customer_email),
         customer_key=wording.show_control_characters(invoice.customer_key),
         facts=_facts(invoice),
-        groups=[_group(bill, group) for group in tally.groups],
+        groups=[group_view(bill, group) for group in tally.groups],
         totals=list(_totals(invoice, total)),
         notes=_notes(invoice),
         credits=tally.credits,
@@ -221,41 +201,13 @@ def _notes(invoice: Invoice) -> list[Remark]:
     return notes
 
 
-def _group(bill: Bill, group: Group) -> GroupView:
-    digits = bill.invoice.digits
-    price = bill.price_of(group.price_hash)
-    return GroupView(
-        name=wording.show_control_characters(bill.agent_name(group.agent_key)),
-        outcomes=wording.count(group.outcomes, "outcome"),
-        units=wording.quantity(group.units),
-        unit_price="" if price is None else wording.unit_price(price),
-        price_lines=[] if price is None else wording.price_lines(price),
-        amount=_sum(group, digits),
-        parts=[_part(row, digits) for row in group.adjustments],
-        total=wording.money(group.total, digits),
-    )
-
-
-def _sum(group: Group, digits: int) -> str | None:
-    return None if group.unrated else wording.money(group.amount, digits)
-
-
-def _part(row: Row, digits: int) -> Part:
-    label = ADJUSTMENTS.get(row.kind, row.kind).capitalize()
-    return Part(
-        label,
-        "" if row.working is None else wording.format_numbers(working_text(row.working)),
-        _amount(row, digits) or "",
-    )
-
-
 def section_view(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> SectionView:
     digits = bill.invoice.digits
     return SectionView(
         name=wording.show_control_characters(bill.agent_name(group.agent_key)),
         outcomes=wording.count(group.outcomes, "outcome"),
         units=wording.quantity(group.units),
-        amount=_sum(group, digits),
+        amount=sum_text(group, digits),
         rows=_rows(rows, digits),
     )
 
@@ -268,7 +220,7 @@ async def _rows(rows: AsyncIterator[Row], digits: int) -> AsyncIterator[RowView]
             when="" if row.resolved_at is None else wording.minute(row.resolved_at),
             unit="" if row.unit is None else wording.quantity(row.unit),
             unit_price=row_price(row, digits),
-            amount=_amount(row, digits),
+            amount=amount_text(row, digits),
             how="" if row.working is None else wording.format_numbers(working_text(row.working)),
         )
 
@@ -285,10 +237,6 @@ def row_price(row: Row | LineJson, digits: int) -> str:
     return wording.rate(row.price_per_unit, digits)
 
 
-def _amount(row: Row, digits: int) -> str | None:
-    return None if row.amount is None else wording.money(Decimal(row.amount), digits)
-
-
 async def credit_views(bill: Bill, rows: AsyncIterator[Row]) -> AsyncIterator[CreditView]:
     async for row in rows:
         yield CreditView(
@@ -296,5 +244,5 @@ async def credit_views(bill: Bill, rows: AsyncIterator[Row]) -> AsyncIterator[Cr
             reason=wording.show_control_characters(row.reason or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
             when="" if row.resolved_at is None else wording.minute(row.resolved_at),
-            amount=_amount(row, bill.invoice.digits) or "",
+            amount=amount_text(row, bill.invoice.digits) or "",
         )

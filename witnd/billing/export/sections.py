@@ -1,4 +1,4 @@
-"""Group an invoice's rows by agent and price.
+"""Group an invoice's rows by agent, and within it by price.
 
 Rows come in order of resolution, with all agents mixed. They are read several times instead of kept, so that an invoice
 with a million rows needs no more memory than one with a few thousand.
@@ -6,7 +6,7 @@ with a million rows needs no more memory than one with a few thousand.
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -18,54 +18,84 @@ from witnd.domain.values.money import exact_sum
 MAX_BUFFERED_ROWS: Final = 20_000
 
 _ZERO: Final = Decimal(0)
-_Key: TypeAlias = tuple[str, str]
 
 
-class Group(Struct, kw_only=True):
-    """One agent under one price. `amount` is that of rated outcomes, without adjustments."""
+class PriceSum(Struct, kw_only=True):
+    """The outcomes of a group under one price. `amount` is that of rated outcomes."""
 
-    agent_key: str
     price_hash: str
     outcomes: int = 0
     unrated: int = 0
     units: Decimal = _ZERO
     amount: Decimal = _ZERO
+
+    def count(self, row: Row) -> None:
+        self.outcomes += 1
+        self.units = exact_sum((self.units, Decimal(row.unit or "0")))
+        if row.amount is None:
+            self.unrated += 1
+        else:
+            self.amount = exact_sum((self.amount, Decimal(row.amount)))
+
+
+class Group(Struct, kw_only=True):
+    """One agent, with its prices by first appearance. `last_price` is the hash of the last outcome's price."""
+
+    agent_key: str
+    last_price: str = ""
+    prices: dict[str, PriceSum] = field(default_factory=dict)
     adjustments: list[Row] = field(default_factory=list)  # at most a fee per tier, and a minimum or a cap
+
+    @property
+    def outcomes(self) -> int:
+        return sum(one.outcomes for one in self.prices.values())
+
+    @property
+    def unrated(self) -> int:
+        return sum(one.unrated for one in self.prices.values())
+
+    @property
+    def units(self) -> Decimal:
+        return exact_sum([one.units for one in self.prices.values()])
+
+    @property
+    def amount(self) -> Decimal:
+        """The amount of rated outcomes, without adjustments."""
+        return exact_sum([one.amount for one in self.prices.values()])
 
     @property
     def total(self) -> Decimal:
         return exact_sum((self.amount, *[Decimal(row.amount or "0") for row in self.adjustments]))
 
     def count(self, row: Row) -> None:
-        if row.kind == "outcome":
-            self.outcomes += 1
-            self.units = exact_sum((self.units, Decimal(row.unit or "0")))
-            if row.amount is None:
-                self.unrated += 1
-            else:
-                self.amount = exact_sum((self.amount, Decimal(row.amount)))
-        else:
+        if row.kind != "outcome":
             self.adjustments.append(row)
+            return
+        found = self.prices.get(row.price_hash)
+        if found is None:
+            found = self.prices[row.price_hash] = PriceSum(price_hash=row.price_hash)
+        found.count(row)
+        self.last_price = row.price_hash
 
 
 class InvoiceSummary(Struct, frozen=True):
-    """All groups by agent, then by first appearance, and the number of credits."""
+    """All groups by agent, and the number of credits."""
 
     groups: list[Group]
     credits: int
 
 
 async def summarise(rows: Rows) -> InvoiceSummary:
-    groups: dict[_Key, Group] = {}
+    groups: dict[str, Group] = {}
     credits_ = 0
     async for row in rows():
         if row.kind == "credit":
             credits_ += 1
             continue
-        key = row.agent_key, row.price_hash
-        if key not in groups:
-            groups[key] = Group(agent_key=row.agent_key, price_hash=row.price_hash)
-        groups[key].count(row)
+        group = groups.get(row.agent_key)
+        if group is None:
+            group = groups[row.agent_key] = Group(agent_key=row.agent_key)
+        group.count(row)
     return InvoiceSummary(sorted(groups.values(), key=lambda group: group.agent_key), credits_)
 
 
@@ -75,12 +105,12 @@ async def outcomes(rows: Rows, groups: Iterable[Group]) -> AsyncIterator[tuple[G
         if len(batch) == 1 and batch[0].outcomes > MAX_BUFFERED_ROWS:
             yield batch[0], _group_rows(rows, batch[0])
             continue
-        held: dict[_Key, list[Row]] = {(group.agent_key, group.price_hash): [] for group in batch}
+        held: dict[str, list[Row]] = {group.agent_key: [] for group in batch}
         async for row in rows():
-            if row.kind == "outcome" and (mine := held.get((row.agent_key, row.price_hash))) is not None:
+            if row.kind == "outcome" and (mine := held.get(row.agent_key)) is not None:
                 mine.append(row)
         for group in batch:
-            yield group, _each(held.pop((group.agent_key, group.price_hash)))
+            yield group, _each(held.pop(group.agent_key))
 
 
 async def credit_rows(rows: Rows) -> AsyncIterator[Row]:
@@ -105,7 +135,7 @@ def _batches(groups: Iterable[Group]) -> Iterator[list[Group]]:
 
 async def _group_rows(rows: Rows, group: Group) -> AsyncIterator[Row]:
     async for row in rows():
-        if row.kind == "outcome" and (row.agent_key, row.price_hash) == (group.agent_key, group.price_hash):
+        if row.kind == "outcome" and row.agent_key == group.agent_key:
             yield row
 
 

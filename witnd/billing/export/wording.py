@@ -140,7 +140,21 @@ def unit_price(price: Price) -> str:
 def price_lines(price: Price) -> list[str]:
     """Describe a price to a customer, one line per term; empty for a flat price. `working.price_text` is for
     operators."""
-    return [*_kind_lines(price), *_options(price)]
+    return [*usage_lines(price), *period_lines(price)]
+
+
+def usage_lines(price: Price) -> list[str]:
+    """Return the lines on what outcomes cost."""
+    quota = [f"The first {quantity(price.free_quota)} of the period are free"] if price.free_quota else []
+    return [*_kind_lines(price), *quota]
+
+
+def period_lines(price: Price) -> list[str]:
+    """Return the lines on the bounds of the period."""
+    found = [f"At least {rate(price.period_minimum, price.exponent)} for the period"] if price.period_minimum else []
+    if price.period_cap is not None:
+        found.append(f"At most {rate(price.period_cap, price.exponent)} for the period")
+    return found
 
 
 def _kind_lines(price: Price) -> Iterator[str]:
@@ -165,12 +179,3 @@ def _tiers(price: Price) -> str:
         steps.append(f"{where} at {rate(tier.price_per_unit, price.exponent)}{fee}")
     manner = "Each unit at the price of its tier" if price.kind == GRADUATED else "All units at the price of the total"
     return f"{manner}: {', '.join(steps)}"
-
-
-def _options(price: Price) -> Iterator[str]:
-    if price.free_quota:
-        yield f"The first {quantity(price.free_quota)} of the period are free"
-    if price.period_minimum:
-        yield f"At least {rate(price.period_minimum, price.exponent)} for the period"
-    if price.period_cap is not None:
-        yield f"At most {rate(price.period_cap, price.exponent)} for the period"

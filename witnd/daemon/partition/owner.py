@@ -7,18 +7,17 @@ its memory and waits until it may take the lease again.
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from random import random
 
 import structlog
 
 from witnd.daemon.lease_keeper import LeaseKeeper
 from witnd.daemon.partition.confirmed_steps import ConfirmedSteps
 from witnd.daemon.partition.deps import PartitionDeps
-from witnd.daemon.partition.endpoints import Endpoints
 from witnd.daemon.partition.losses import Losses
 from witnd.daemon.partition.preparation import prepare
 from witnd.daemon.partition.safety import pause_while_unsafe
 from witnd.daemon.partition.same_data import check_deployment, check_partition
+from witnd.daemon.partition.webhooks import relay_of
 from witnd.daemon.side_task import SideTask
 from witnd.engine.forwarding import Forwarding
 from witnd.engine.intake import Intake
@@ -28,11 +27,10 @@ from witnd.engine.poison import Poisons
 from witnd.fold.on_hold import Poison
 from witnd.fold.partition import Partition
 from witnd.notify.relay import Relay
-from witnd.store.deliveries.outbox import Outbox
 from witnd.store.errors import LostData, only_lost_data
 from witnd.store.keys import Keys
 from witnd.store.log.forward import ForwardQueue
-from witnd.store.log.reader import Log
+from witnd.store.log.reader import Log, State
 from witnd.store.server.durability import Confirmations
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
@@ -168,11 +166,37 @@ class Owner:
 
     async def _own(self) -> bool:
         """Run the partition while this daemon has the lease. Return True to run it again with the same lease."""
-        config, shared = self._shared.config, self._shared
+        shared = self._shared
         await self._retry.call("looking at the data", self._verify)
         state = await self._retry.call("reading the state", self._store.state)
         shared.journal.check(self.number, state.sequence)
         self._steps.begin(state.sequence)
+        try:
+            async with asyncio.TaskGroup() as group:
+                # Loading may take longer than the lease.
+                renewing = group.create_task(self._lease_keeper.renew())
+                pipeline, relay = await self._load(state)
+                await self._run(group, pipeline, relay)
+                renewing.cancel()
+        except BaseExceptionGroup as failed:
+            # The next run checks Redis itself.
+            self._retry.paused = None
+            self._poison = poison = self._poisons.extract(failed)
+            sequence = state.sequence if self.pipeline is None else self.pipeline.sequence
+            is_undone = poison is None and self._losses.is_undone(failed, sequence)
+            if poison is None and not is_undone:
+                await self._lease_keeper.handle_loss(failed)
+            self._set_state("starting")
+            return poison is not None or is_undone
+        finally:
+            self.sides = []
+            self._store.close()
+            self.pipeline = self.intake = self.memory = self.relay = None
+        return False
+
+    async def _load(self, state: State) -> tuple[Pipeline, Relay]:
+        """Load the partition, and create what processes it."""
+        config, shared = self._shared.config, self._shared
         partition = Partition(
             shared.catalogue,
             partition=self.number,
@@ -185,8 +209,9 @@ class Owner:
         )
         self.memory = memory = Memory(self._store, partition, self._retry)
         poison, self._poison = self._poison, None
-        open_outcomes, check = await prepare(memory, state, self.number, poison)
-        self.relay = relay = self._relay()
+        open_outcomes, check = await prepare(memory, state, self.number, poison, self._lease_keeper.fence)
+        confirmed = self._confirmed if self._steps.is_needed or shared.keeper.is_kept else None
+        self.relay = relay = relay_of(shared, self.keys, self._lease_keeper.fence, confirmed)
         self.intake = intake = Intake(
             memory, batch_max=config.daemon.batch, guard=self._clock_watch.guard, clock=shared.clock
         )
@@ -219,35 +244,18 @@ class Owner:
             self._side("forwarding", self._forwarding.run),
             *([self._side("confirmation of steps", self._steps.run)] if self._steps.is_needed else []),
         ]
-        try:
-            await self._run(pipeline, relay)
-        except BaseExceptionGroup as failed:
-            # The next run checks Redis itself.
-            self._retry.paused = None
-            self._poison = poison = self._poisons.extract(failed)
-            is_undone = poison is None and self._losses.is_undone(failed, pipeline.sequence)
-            if poison is None and not is_undone:
-                await self._lease_keeper.handle_loss(failed)
-            self._set_state("starting")
-            return poison is not None or is_undone
-        finally:
-            self.sides = []
-            self._store.close()
-            self.pipeline = self.intake = self.memory = self.relay = None
-        return False
+        return pipeline, relay
 
-    async def _run(self, pipeline: Pipeline, relay: Relay) -> None:
+    async def _run(self, group: asyncio.TaskGroup, pipeline: Pipeline, relay: Relay) -> None:
         """Run the pipeline until it is stopped, and the side tasks beside it."""
-        async with asyncio.TaskGroup() as group:
-            renewing = group.create_task(self._lease_keeper.renew())
-            beside = [group.create_task(one.run()) for one in self.sides]
-            await group.create_task(pipeline.run())
-            is_awaited = self._shared.has_others()
-            left = await relay.stop(HANDOVER_GRACE_SECONDS if is_awaited else DELIVERY_GRACE_SECONDS)
-            if left:
-                log.warning("deliveries.interrupted", count=len(left), partition=self.number)
-            for task in (renewing, *beside):
-                task.cancel()
+        beside = [group.create_task(one.run()) for one in self.sides]
+        await group.create_task(pipeline.run())
+        is_awaited = self._shared.has_others()
+        left = await relay.stop(HANDOVER_GRACE_SECONDS if is_awaited else DELIVERY_GRACE_SECONDS)
+        if left:
+            log.warning("deliveries.interrupted", count=len(left), partition=self.number)
+        for task in beside:
+            task.cancel()
 
     def _side(self, kind: str, work: Callable[[], Awaitable[None]]) -> SideTask:
         return SideTask(f"{kind} of partition {self.number}", work, kind=kind)
@@ -264,28 +272,6 @@ class Owner:
         shared = self._shared
         await check_deployment(
             self._store, shared.clients.ownership, shared.shared_keys, shared.deployment, shared.config
-        )
-
-    def _relay(self) -> Relay:
-        shared = self._shared
-        outbox = Outbox(
-            shared.clients.deliveries,
-            self.keys,
-            shared.shared_keys,
-            fence=self._lease_keeper.fence,
-            channels=shared.clients.channels,
-        )
-
-        return Relay(
-            outbox,
-            send=shared.send,
-            endpoint=Endpoints(shared.catalogue, shared.clock.now_ms).of,
-            now_ms=shared.clock.now_ms,
-            random=random,
-            schedule=tuple(int(step * 1000) for step in shared.config.webhooks.schedule),
-            slots=shared.slots,
-            calls=shared.calls,
-            confirmed=self._confirmed if self._steps.is_needed or shared.keeper.is_kept else None,
         )
 
     async def _confirmed(self, step: int) -> None:

@@ -9,10 +9,13 @@ from witnd.store.partition.deadline_index import rebuild_deadlines
 from witnd.store.partition.index_rebuild import rebuild_indexes
 
 
-async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> tuple[int, DeadlineAudit]:
+async def prepare(
+    memory: Memory, state: State, number: int, poison: Poison | None, fence: str
+) -> tuple[int, DeadlineAudit]:
     """Return the number of open outcomes, and the check of their deadlines.
 
-    `poison` ended the previous run: its outcome goes on hold.
+    `poison` ended the previous run: its outcome goes on hold. `fence` is the value of this daemon's lease, which may
+    be lost meanwhile.
     """
     store, retry, counters = memory.store, memory.retry, memory.partition.counters
     await memory.load([], 0)
@@ -21,8 +24,8 @@ async def prepare(memory: Memory, state: State, number: int, poison: Poison | No
     if poison is not None:
         await memory.hold(poison.key, f"its fold failed: {poison}", fold_failed=True)
     open_outcomes = counters["OPEN"] + counters["PENDING"]
-    await retry.call("comparing deadlines", lambda: rebuild_deadlines(store, open_outcomes))
-    await retry.call("comparing lists", lambda: rebuild_indexes(store, counters))
+    await retry.call("comparing deadlines", lambda: rebuild_deadlines(store, open_outcomes, fence))
+    await retry.call("comparing lists", lambda: rebuild_indexes(store, counters, fence))
     check = DeadlineAudit(memory)
     await check.run_first_pass(open_outcomes)
     return open_outcomes, check

@@ -6,8 +6,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.domain.pricing.cost import Working
+from witnd.domain.pricing.group import GroupMeter, Position
 from witnd.domain.pricing.ratecard import PACKAGE, PERCENTAGE, Price
-from witnd.domain.pricing.rating import Adjustment, Meter, OutcomePrice, Working, rate_at_settlement
+from witnd.domain.pricing.rating import Adjustment, OutcomePrice, rate_at_settlement
 from witnd.domain.pricing.working import ADJUSTMENTS
 from witnd.domain.values.money import difference, exact_sum, minor_text, plain, product
 
@@ -94,13 +96,16 @@ class Quote(Struct, frozen=True, kw_only=True):
 
 
 def quote(price: Price, units: Sequence[Decimal]) -> Quote:
-    """Rate these outcomes, in this order, as a full period."""
+    """Rate these outcomes, in this order, as a full period in which the price does not change."""
     if not price.is_rated_at_close:
         lines = tuple([rate_at_settlement(price, unit) for unit in units])
         return Quote(price=price, units=tuple(units), lines=lines, adjustments=())
-    meter = Meter(price, exact_sum(units))
-    lines = tuple([meter.add(unit) for unit in units])
-    return Quote(price=price, units=tuple(units), lines=lines, adjustments=tuple(meter.close()))
+    counted = Position()
+    for unit in units:
+        counted.add(price, unit)
+    meter = GroupMeter(counted.charged)
+    lines = tuple([meter.add(price, unit) for unit in units])
+    return Quote(price=price, units=tuple(units), lines=lines, adjustments=tuple(meter.close(price)))
 
 
 def _slices(workings: Sequence[Working]) -> Iterator[Row]:

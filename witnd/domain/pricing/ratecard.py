@@ -109,7 +109,7 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
     hash: str = ""
 
     def __post_init__(self) -> None:
-        whole_period = bool(self.free_quota or self.period_minimum) or self.period_cap is not None
+        whole_period = bool(self.free_quota) or self.has_period_bounds
         force_setattr(self, "borders", tuple([tier.up_to for tier in self.tiers if tier.up_to is not None]))
         force_setattr(self, "is_rated_at_close", whole_period or self.kind not in (FLAT, PERCENTAGE))
         force_setattr(self, "hash", digest(self.content))
@@ -131,6 +131,11 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
             customer=customer,
             **amounts,
         )
+
+    @property
+    def has_period_bounds(self) -> bool:
+        """Whether it has a period minimum or cap."""
+        return bool(self.period_minimum) or self.period_cap is not None
 
     @property
     def entry(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import structlog
 
 from witnd.store.errors import Unreadable
 from witnd.store.log.reader import Log
+from witnd.store.partition.owned_write import is_owner, write_owned
 from witnd.store.records.codec import OutcomeRecord, outcome_record
 
 BATCH = 1000
@@ -13,13 +14,14 @@ BATCH = 1000
 log = structlog.get_logger()
 
 
-async def rebuild_deadlines(store: Log, open_outcomes: int) -> int:
+async def rebuild_deadlines(store: Log, open_outcomes: int, fence: str) -> int:
     """Rebuild the index if its size differs from the number of open outcomes. Return how many deadlines were corrected.
 
-    Only the owner of the partition may call it, before it starts to settle.
+    Only the owner of the partition may call it, before it starts to settle. If another daemon took the lease
+    meanwhile, the number of open outcomes is old, and nothing is written.
     """
     found = await store.due_count()
-    if found == open_outcomes:
+    if found == open_outcomes or not await is_owner(store, fence):
         return 0
     log.error(
         "deadlines.rebuilding",
@@ -27,10 +29,10 @@ async def rebuild_deadlines(store: Log, open_outcomes: int) -> int:
         expected=open_outcomes,
         reason="another program changed the sorted set of deadlines",
     )
-    return await _add_missing(store) + await _drop_orphans(store)
+    return await _add_missing(store, fence) + await _drop_orphans(store, fence)
 
 
-async def _add_missing(store: Log) -> int:
+async def _add_missing(store: Log, fence: str) -> int:
     """Write the deadline of every open outcome, a page of keys at a time."""
     keys, added = store.keys, 0
     start, cursor = keys.outcome(""), "0"
@@ -42,13 +44,13 @@ async def _add_missing(store: Log) -> int:
             if isinstance(record, OutcomeRecord) and record.processed_at is None:
                 due += (record.indexed_deadline, key)
         if due:
-            added += (await store.ask(("ZADD", keys.due, "CH", *due)))[0]
+            added += await write_owned(store, fence, ("ZADD", keys.due, "CH", *due)) or 0
         cursor = after.decode()
         if cursor == "0":
             return added
 
 
-async def _drop_orphans(store: Log) -> int:
+async def _drop_orphans(store: Log, fence: str) -> int:
     """Remove the deadlines of keys without an open outcome, a page at a time."""
     keys, dropped, cursor = store.keys, 0, "0"
     while True:
@@ -61,7 +63,7 @@ async def _drop_orphans(store: Log) -> int:
             if record is None or (isinstance(record, OutcomeRecord) and record.processed_at is not None)
         ]
         if orphaned_deadlines:
-            dropped += (await store.ask(("ZREM", keys.due, *orphaned_deadlines)))[0]
+            dropped += await write_owned(store, fence, ("ZREM", keys.due, *orphaned_deadlines)) or 0
         cursor = after.decode()
         if cursor == "0":
             return dropped

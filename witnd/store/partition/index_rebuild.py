@@ -13,6 +13,7 @@ from witnd.domain.outcomes.outcome import STATUSES
 from witnd.store.errors import Unreadable
 from witnd.store.log.reader import Log
 from witnd.store.partition.deadline_index import BATCH, literal
+from witnd.store.partition.owned_write import is_owner, write_owned
 from witnd.store.query.reads import Command
 from witnd.store.records.codec import OutcomeRecord, outcome_record
 
@@ -20,16 +21,17 @@ log = structlog.get_logger()
 _SETS: Final = ("", *STATUSES)
 
 
-async def rebuild_indexes(store: Log, counters: Mapping[str, int]) -> bool:
+async def rebuild_indexes(store: Log, counters: Mapping[str, int], fence: str) -> bool:
     """Rebuild the indexes if their sizes differ from the counters. Return whether they were rebuilt.
 
-    Only the owner of the partition may call it, before it starts: nothing else may write meanwhile.
+    Only the owner of the partition may call it, before it starts: nothing else may write meanwhile. If another daemon
+    took the lease, the counters are old, and nothing is written.
     """
     keys = store.keys
     expected = [sum(counters.get(status, 0) for status in STATUSES), *(counters.get(status, 0) for status in STATUSES)]
     zsets = [keys.keys, *map(keys.with_status, STATUSES)]
     found = await store.ask(*(("ZCARD", zset) for zset in zsets))
-    if found == expected:
+    if found == expected or not await is_owner(store, fence):
         return False
     log.warning(
         "outcomes.reindexing",
@@ -38,11 +40,11 @@ async def rebuild_indexes(store: Log, counters: Mapping[str, int]) -> bool:
         reason="an earlier version kept no lists, or another program changed them",
     )
     kept = await _without_record(store, zsets)
-    await store.ask(("UNLINK", *zsets))
+    await write_owned(store, fence, ("UNLINK", *zsets))
     async for outcomes in _records(store):
-        await _list(store, [(key, record) for key, record in outcomes if isinstance(record, OutcomeRecord)])
+        await _list(store, fence, [(key, record) for key, record in outcomes if isinstance(record, OutcomeRecord)])
     for zset, score, key in kept:
-        await store.ask(("ZADD", zset, score, key))
+        await write_owned(store, fence, ("ZADD", zset, score, key))
     return True
 
 
@@ -81,7 +83,7 @@ async def _records(store: Log) -> AsyncIterator[list[tuple[bytes, OutcomeRecord 
             return
 
 
-async def _list(store: Log, outcomes: Iterable[tuple[bytes, OutcomeRecord]]) -> None:
+async def _list(store: Log, fence: str, outcomes: Iterable[tuple[bytes, OutcomeRecord]]) -> None:
     """Add outcomes to their sets. Correct an existing entry in the set of the customer."""
     keys = store.keys
     scored: dict[str, list[int | bytes]] = {}
@@ -91,4 +93,4 @@ async def _list(store: Log, outcomes: Iterable[tuple[bytes, OutcomeRecord]]) -> 
             scored.setdefault(zset, []).extend((record.opened_at, key))
     commands: list[Command] = [("ZADD", zset, *pairs) for zset, pairs in scored.items()]
     if commands:
-        await store.ask(*commands)
+        await write_owned(store, fence, *commands)

@@ -1,0 +1,1 @@
+"""Several daemons over one store model, in virtual time: see README.md."""

@@ -1,0 +1,82 @@
+"""The summary of a printed invoice: each agent with its prices and adjustments."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from witnd.billing.export import wording
+from witnd.billing.export.bill import Bill
+from witnd.billing.export.sections import Group, PriceSum
+from witnd.domain.invoices.invoice import Row
+from witnd.domain.pricing.working import ADJUSTMENTS, working_text
+
+
+class Part(Struct, frozen=True):
+    """An adjustment of a group, or a part of its amount."""
+
+    label: str
+    how: str
+    amount: str
+
+
+class PriceView(Struct, frozen=True, kw_only=True):
+    """The outcomes of an agent under one price. `amount` is None until the period closes if the price needs the whole
+    period."""
+
+    outcomes: str
+    units: str
+    unit_price: str
+    price_lines: list[str]
+    amount: str | None
+
+
+class GroupView(Struct, frozen=True, kw_only=True):
+    """One agent with its prices, its adjustments, and their total."""
+
+    name: str
+    prices: list[PriceView]
+    parts: list[Part]
+    total: str
+
+
+def group_view(bill: Bill, group: Group) -> GroupView:
+    digits = bill.invoice.digits
+    prices = [_price(bill, one) for one in group.prices.values()]
+    terms = bill.terms_of(group.agent_key) or bill.price_of(group.last_price)
+    if terms is not None and prices:
+        # The bounds are those of the period, whatever price an outcome has.
+        prices[-1].price_lines.extend(wording.period_lines(terms))
+    return GroupView(
+        name=wording.show_control_characters(bill.agent_name(group.agent_key)),
+        prices=prices,
+        parts=[_part(row, digits) for row in group.adjustments],
+        total=wording.money(group.total, digits),
+    )
+
+
+def _price(bill: Bill, one: PriceSum) -> PriceView:
+    price = bill.price_of(one.price_hash)
+    return PriceView(
+        outcomes=wording.count(one.outcomes, "outcome"),
+        units=wording.quantity(one.units),
+        unit_price="" if price is None else wording.unit_price(price),
+        price_lines=[] if price is None else wording.usage_lines(price),
+        amount=sum_text(one, bill.invoice.digits),
+    )
+
+
+def sum_text(one: Group | PriceSum, digits: int) -> str | None:
+    return None if one.unrated else wording.money(one.amount, digits)
+
+
+def _part(row: Row, digits: int) -> Part:
+    label = ADJUSTMENTS.get(row.kind, row.kind).capitalize()
+    return Part(
+        label,
+        "" if row.working is None else wording.format_numbers(working_text(row.working)),
+        amount_text(row, digits) or "",
+    )
+
+
+def amount_text(row: Row, digits: int) -> str | None:
+    return None if row.amount is None else wording.money(Decimal(row.amount), digits)
