@@ -295,3 +295,23 @@ def test_every_setting_of_the_example_is_explained_above_it() -> None:
     for number, line in enumerate(lines):
         if re.match(r"\w+ = ", line):
             assert lines[number - 1].startswith("# "), line
+
+
+class TestSeries:
+    @pytest.mark.parametrize("series", ["INV", "INV-{year}", "R{year}-A", "A" * 12 + "{year}"])
+    def test_a_series_may_have_the_year(self, series: str) -> None:
+        assert load(None, {"WITND_BILLING__SERIES": series}).billing.series == series
+
+    @pytest.mark.parametrize("series", ["{year}", "INV-{month}", "INV-{year}{year}", "A" * 13 + "{year}", "inv"])
+    def test_no_other(self, series: str) -> None:
+        with pytest.raises(ConfigError, match="starting with a letter"):
+            load(None, {"WITND_BILLING__SERIES": series})
+
+    @pytest.mark.parametrize(("one", "other"), [("INV", "INV"), ("N-{year}", "N-2026"), ("N-2030", "N-{year}")])
+    def test_two_series_never_share_a_name(self, one: str, other: str) -> None:
+        with pytest.raises(ConfigError, match="no number is used twice"):
+            load(None, {"WITND_BILLING__SERIES": one, "WITND_BILLING__CREDIT_SERIES": other})
+
+    def test_the_first_number_is_above_0(self) -> None:
+        with pytest.raises(ConfigError, match="FIRST_NUMBER"):
+            load(None, {"WITND_BILLING__FIRST_NUMBER": "0"})

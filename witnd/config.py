@@ -4,6 +4,7 @@ All mistakes are reported together. `settings` reads single values.
 """
 
 import os
+import re
 import ssl
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,9 +98,11 @@ class BillingConfig(Struct, frozen=True, kw_only=True):
     period: str = "month"
     grace: float = 86400
     issue: str = "auto"
-    zero_invoices: bool = True
+    zero_invoices: bool = False
     series: str = "INV"
+    first_number: int = 1
     credit_series: str = "CN"
+    first_credit_number: int = 1
 
 
 class DaemonConfig(Struct, frozen=True, kw_only=True):
@@ -157,7 +160,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     state_dir, explicit = _state_dir(values["daemon"].pop("state_dir", ""), environ)
     daemon = {"instance": host_name(), **values["daemon"], "state_dir": state_dir}
     billing = BillingConfig(**values["billing"])
-    if billing.series == billing.credit_series:
+    if _overlap(billing.series, billing.credit_series):
         problem = f"must differ from billing.series ({short_repr(billing.series)}), so that no number is used twice"
         raise ConfigError([Mistake("billing.credit_series", problem)])
     return Config(
@@ -263,3 +266,13 @@ def _state_dir(text: str, environ: Mapping[str, str]) -> tuple[Path, bool]:
         return Path("/var/lib/witnd"), False
     home = environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
     return Path(home) / "witnd", False
+
+
+def _overlap(series: str, other: str) -> bool:
+    """Return whether two series have the same name in some year."""
+
+    def covers(one: str, name: str) -> bool:
+        pattern = re.escape(one).replace(re.escape("{year}"), "[0-9]{4}")
+        return re.fullmatch(pattern, name.replace("{year}", "2026")) is not None
+
+    return covers(series, other) or covers(other, series)

@@ -122,8 +122,11 @@ def _flag_text(text: str) -> object:
 
 def _series(value: object) -> str:
     text = _text(value)
-    if _SERIES.fullmatch(text) is None:
-        raise ValueError(f"is {short_repr(text)}; use 1 to 16 of A-Z, 0-9 and dash, starting with a letter")
+    if text.count("{year}") > 1 or _SERIES.fullmatch(text.replace("{year}", "2026")) is None:
+        raise ValueError(
+            f"is {short_repr(text)}; use 1 to 16 of A-Z, 0-9 and dash, starting with a letter; "
+            "{year} is the year, and counts as 4"
+        )
     return text
 
 
@@ -249,7 +252,9 @@ READERS: Mapping[str, Mapping[str, Reader]] = {
         "issue": Reader(_one_of("auto", "manual")),
         "zero_invoices": Reader(_flag, _flag_text),
         "series": Reader(_series),
+        "first_number": Reader(_whole(1, 999_999_999), _number),
         "credit_series": Reader(_series),
+        "first_credit_number": Reader(_whole(1, 999_999_999), _number),
     },
     "daemon": {
         "state_dir": Reader(_text),

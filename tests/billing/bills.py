@@ -109,7 +109,7 @@ def bill(
     customer: str = "acme",
     name: str = "Acme Robotics GmbH",
     given: Callable[[list[Row]], list[Row]] = lambda _: [],
-    carried: str = "0",
+    used: str = "0",
     **head: Any,
 ) -> Bill:
     """An issued invoice of November 2026, unless `head` says something else of it."""
@@ -136,8 +136,10 @@ def bill(
         number="INV-000042",
         issued_at=ISSUED,
         credited=credited,
-        carried=Decimal(carried),
-        total=exact_sum((subtotal, credited.copy_negate(), Decimal(carried).copy_negate())),
+        balance_used=Decimal(used),
+        total=exact_sum((subtotal, credited.copy_negate())),
+        issue_date="2026-12-02",
+        due_date="2027-01-01",
     )
     prices = {one.hash: one for _, one, _ in work}
     return of_rows(replace(invoice, **head), [*rows, *back], name=name, prices=prices)
@@ -175,7 +177,9 @@ def opened(one: Bill, rows: Sequence[Row]) -> Bill:
         total=None,
         unrated=waiting,
         credited=Decimal(0),
-        carried=Decimal(0),
+        balance_used=Decimal(0),
+        issue_date=None,
+        due_date=None,
         subtotal=exact_sum(Decimal(row.amount or "0") for row in unpriced),
     )
     prices = {row.price_hash: found for row in rows if (found := one.price_of(row.price_hash)) is not None}
@@ -212,6 +216,7 @@ def note(of: Bill, row: Row, amount: str) -> Note:
         currency=of.invoice.currency,
         digits=of.invoice.digits,
         amount=Decimal(amount).copy_abs(),
+        applied=Decimal(0),
         reason=given.reason or "",
         rows=(given,),
         number="CN-000003",
@@ -245,7 +250,7 @@ def samples() -> dict[str, Bill]:
         "several": bill(
             mixed,
             given=lambda rows: [credit(rows[0], "-0.50", "Reopened by phone, see call of 1 December", "acme")],
-            carried="12.00",
+            used="12.00",
         ),
         "yen": bill(
             [("ticket", price(currency="JPY", price_per_unit="120.5"), ["1", "2", "1000"])],

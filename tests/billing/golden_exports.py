@@ -28,7 +28,13 @@ async def exports() -> dict[str, str]:
     rows = await all_of(several.rows())
     states = {
         "open": opened(several, rows),
-        "paid": await head(bills["flat"], status="paid", paid_at=ISSUED + 9 * DAY, noted=several.invoice.credited),
+        "paid": await head(
+            bills["flat"],
+            status="paid",
+            paid_at=ISSUED + 9 * DAY,
+            noted=several.invoice.credited,
+            payments_applied=bills["flat"].invoice.total,
+        ),
         "void": await head(bills["flat"], status="void", voided_at=ISSUED + DAY, reason="Sent to the wrong company"),
     }
     credit_note = note(several, rows[1], "-2.98")

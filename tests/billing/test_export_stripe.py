@@ -27,11 +27,11 @@ def charged(requests: list[dict[str, Any]]) -> int:
 
 @pytest.mark.parametrize("name", sorted(samples()))
 @pytest.mark.parametrize("what", ["lines", "invoices"])
-async def test_the_items_of_an_invoice_come_to_its_total(name: str, what: str) -> None:
+async def test_the_items_of_an_invoice_come_to_what_is_due(name: str, what: str) -> None:
     one = samples()[name]
     found = await pushed(one, what=what)
     digits = scale(one.invoice).digits
-    assert Decimal(charged(found)).scaleb(-digits) == one.invoice.total
+    assert Decimal(charged(found)).scaleb(-digits) == one.invoice.due
 
 
 async def test_an_item_is_a_documented_request_body_that_leads_back_to_its_row() -> None:
@@ -63,7 +63,7 @@ async def test_an_item_is_a_documented_request_body_that_leads_back_to_its_row()
         },
     }
     kinds = [request["invoice_item"]["metadata"]["kind"] for request in found]
-    assert kinds[-2:] == ["credit", "carried"]
+    assert kinds[-2:] == ["credit", "balance_used"]
     assert found[-1]["invoice_item"]["amount"] == -1200
     assert found == await pushed(one), "the same again, so that a second push changes nothing"
     assert len({request["idempotency_key"] for request in found}) == len(found)
@@ -73,7 +73,7 @@ async def test_what_stripe_documents_as_limits_is_kept() -> None:
     one = samples()["several"]
     rows = [replace(row, reason="r" * 2000) for row in await all_of(one.rows()) if row.kind == "credit"]
     total = Decimal(rows[0].amount or 0)
-    found = await pushed(of_rows(replace(one.invoice, total=total, carried=Decimal(0)), rows))
+    found = await pushed(of_rows(replace(one.invoice, total=total, balance_used=Decimal(0)), rows))
     for item in (request["invoice_item"] for request in found):
         assert len(item["metadata"]) <= 50
         assert all(len(name) <= 40 and "[" not in name for name in item["metadata"])
@@ -122,7 +122,7 @@ async def test_a_total_that_stripe_cannot_charge_is_refused_unless_rounding_is_a
         "invoice_number": "INV-000042",
         "customer_key": "acme",
         "kind": "rounding",
-        "invoice_total": "0.375",
+        "invoice_due": "0.375",
     }
     [whole] = await pushed(one, what="invoices", rounded=True)
     assert (whole["invoice_item"]["amount"], whole["invoice_item"]["metadata"]["amount"]) == (380, "0.375")
@@ -132,7 +132,7 @@ async def test_rows_that_cannot_be_charged_one_by_one_need_no_permission_where_t
     one = samples()["dinar"]
     found = await pushed(one)
     assert [request["invoice_item"]["amount"] for request in found] == [130, 250, 880, -10]
-    assert "invoice_total" in found[-1]["invoice_item"]["metadata"]
+    assert "invoice_due" in found[-1]["invoice_item"]["metadata"]
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=20), st.sampled_from(["KWD", "MGA", "EUR", "JPY", "ISK"]))
@@ -170,7 +170,7 @@ async def test_more_items_than_an_invoice_of_stripe_holds_are_refused_with_the_w
     assert len(await pushed(fits)) == ITEMS_MAX
     for too_many in (
         bill([("t", price(price_per_unit="1"), ["1"] * (ITEMS_MAX + 1))]),
-        bill([("t", price(price_per_unit="1"), ["1"] * ITEMS_MAX)], carried="1"),
+        bill([("t", price(price_per_unit="1"), ["1"] * ITEMS_MAX)], used="1"),
     ):
         with pytest.raises(UnsupportedByStripe, match="--what invoices"):
             await pushed(too_many)

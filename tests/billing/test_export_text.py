@@ -127,7 +127,7 @@ async def test_a_csv_cell_says_what_the_json_member_says() -> None:
 
 def as_json(found: Mapping[str, str], shape: type[msgspec.Struct]) -> dict[str, Any]:
     """The document that a record stands for: numbers, booleans and objects as JSON spells them."""
-    bare = ("lines", "unrated", "revision", "closed", "working")
+    bare = ("lines", "unrated", "revision", "edition", "closed", "working")
     return {
         name: None if found[name] == "" else json.loads(found[name]) if name in bare else found[name]
         for name in shape.__struct_fields__

@@ -97,13 +97,22 @@ class TestList:
             "unrated": 0,
             "subtotal": "10.00",
             "credited": "0.00",
-            "carried": "0.00",
             "total": None,
+            "balance_used": "0.00",
+            "payments_applied": "0.00",
             "noted": "0.00",
+            "notes_applied": "0.00",
+            "due": None,
+            "issue_date": None,
+            "due_date": None,
             "issued_at": None,
             "paid_at": None,
             "voided_at": None,
             "reason": None,
+            "edition": 1,
+            "revises": None,
+            "revises_number": None,
+            "revised_by": None,
             "revision": 0,
         }
 
@@ -135,7 +144,7 @@ class TestList:
             if customer == "paid":
                 deployment.json("invoices", "pay", one.id)
             if customer == "void":
-                deployment.json("invoices", "void", one.id, "--reason", "wrong")
+                deployment.json("invoices", "void", one.id, "--reason", "wrong", "--yes")
 
         rows = [row.split() for row in deployment.witnd("invoices").stdout.splitlines()[1:]]
 
@@ -161,7 +170,7 @@ class TestList:
         lines = deployment.witnd("invoices").stdout.splitlines()
 
         assert lines[0].split() == [
-            "status", "number", "customer", "period", "from", "lines", "subtotal", "to", "pay", "id",
+            "status", "number", "customer", "period", "from", "lines", "subtotal", "due", "id",
         ]  # fmt: skip
         assert {line.index(".") for line in lines[1:]} == {lines[1].index(".")}
 
@@ -224,7 +233,10 @@ class TestShow:
         assert "5 for reaching tier 2 with 120" in told
         assert f"credit for {FEE.id[:12]}" in told
         assert "first month" in told
-        assert told.endswith("subtotal        15.00 EUR\ncredited        -2.00 EUR\nto pay          13.00 EUR\n")
+        assert told.endswith(
+            "subtotal         15.00 EUR\ncredited         -2.00 EUR\n"
+            "total            13.00 EUR\ndue              13.00 EUR\n"
+        )
 
     def test_an_open_one_says_so_and_what_is_not_priced_yet(self, deployment: Deployment) -> None:
         rows = [*ROWS, outcome_row("ticket-4713", None, at=NOVEMBER.start + 2)]
@@ -236,7 +248,7 @@ class TestShow:
         assert "outcomes that resolve before 2026-12-01T00:00:00.000Z are still added" in told
         assert "1 of its 3 lines get their amount when the period is closed" in told
         assert "at close" in told
-        assert told.endswith("subtotal        10.00 EUR\n")
+        assert told.endswith("subtotal         10.00 EUR\n")
 
     def test_long_ones_are_cut_for_people_but_not_what_is_added_at_the_end(
         self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
@@ -256,6 +268,7 @@ class TestShow:
         confirmed(deployment)
         first = november(deployment)
         deployment.json("invoices", "issue", first.id)
+        deployment.json("invoices", "payment", "INV-000001", "--amount", "10.00", "--method", "transfer")
         row = ("--invoice", "INV-000001", "--row", ROWS[0].id)
         deployment.json("invoices", "credit", *row, "--reason", "wrong")
         second = written(deployment, draft("acme", ROWS, at=NOVEMBER.end), ROWS)
@@ -267,10 +280,12 @@ class TestShow:
         assert "CN-000001" in told
         assert [note["number"] for note in found["credit_notes"]] == ["CN-000001"]
         assert found["balance"] == "6.00"
-        assert next_one.endswith("The customer has 6.00 EUR of credit, which pays for it when it is issued.\n")
+        assert next_one.endswith("The customer has a balance of 6.00 EUR, which pays for it when it is issued.\n")
+        assert "transfer" in told
+        assert [one["amount"] for one in found["payments"]] == ["10.00"]
         deployment.json("invoices", "issue", second.id)
         paid = deployment.witnd("invoices", "show", second.id).stdout
-        assert "paid by credit  -6.00 EUR\nto pay           4.00 EUR\n" in paid
+        assert "from the balance -6.00 EUR\ndue               4.00 EUR\n" in paid
 
     def test_what_does_not_exist_is_told(self, deployment: Deployment) -> None:
         done = deployment.witnd("invoices", "show", "INV-000009")
@@ -357,7 +372,7 @@ class TestPayAndVoid:
     def test_an_issued_one_is_voided(self, deployment: Deployment) -> None:
         deployment.json("invoices", "issue", november(deployment).id)
 
-        told = deployment.witnd("invoices", "void", "INV-000001", "--reason", "sent twice")
+        told = deployment.witnd("invoices", "void", "INV-000001", "--reason", "sent twice", "--yes")
 
         assert told.stdout == "INV-000001 is void: 10.00 EUR for acme\n"
         assert "sent twice" in deployment.witnd("invoices", "show", "INV-000001").stdout
@@ -367,8 +382,11 @@ class TestPayAndVoid:
         ("arguments", "said"),
         [
             (("pay",), "is not issued, so it cannot be paid; issue it first"),
-            (("void", "--reason", "wrong"), "is not issued, so it cannot be voided; credit the wrong rows instead"),
-            (("void", "--reason", " "), "the reason is empty"),
+            (
+                ("void", "--yes", "--reason", "wrong"),
+                "is not issued, so it cannot be voided; credit the wrong rows instead",
+            ),
+            (("void", "--yes", "--reason", " "), "the reason is empty"),
         ],
     )
     def test_a_refusal_names_the_remedy(self, deployment: Deployment, arguments: tuple[str, ...], said: str) -> None:
@@ -385,7 +403,124 @@ class TestPayAndVoid:
         assert "--reason" in deployment.witnd("invoices", "void", "INV-000001").stderr
 
 
+class TestPayments:
+    def test_a_payment_is_split_and_reversed(self, deployment: Deployment) -> None:
+        deployment.json("invoices", "issue", november(deployment).id)
+        payment = ("invoices", "payment", "INV-000001", "--amount", "12.50", "--date", "2026-12-03")
+
+        told = deployment.witnd(*payment, "--method", "transfer", "--reference", "4711", "--id", "bank-17")
+        again = deployment.json(*payment, "--method", "transfer", "--reference", "4711", "--id", "bank-17")
+        other = deployment.witnd("invoices", "payment", "INV-000001", "--amount", "1", "--id", "bank-17")
+
+        assert told.stdout == (
+            "payment of 12.50 EUR, 10.00 of it for INV-000001\nINV-000001 is paid, 0.00 EUR is due\n"
+            "balance of acme: 2.50 EUR\n"
+        )
+        assert (again["applied"], again["date"], again["balance"]) == ("10.00", "2026-12-03", "2.50")
+        assert other.exit_code == 2
+        assert "--id bank-17 was used before: it recorded 12.50 EUR received on 2026-12-03" in other.stderr
+        done = deployment.json("invoices", "reverse", "INV-000001", again["id"][:8])
+        assert (done["reversed"], done["invoice"]["status"], done["balance"]) == (True, "issued", "0.00")
+        assert "reversed 2" in deployment.witnd("invoices", "show", "INV-000001").stdout
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (("--amount", "0"), "amount: '0' must be greater than 0"),
+            (("--amount", "1.005"), "amount: '1.005' has more digits after the point than EUR (2)"),
+            (("--amount", "1", "--date", "3.12.2026"), "date: '3.12.2026' must be a date such as 2026-11-30"),
+            (("--amount", "1", "--method", " "), "method: ' ' is empty"),
+            (("--amount", "1", "--reference", "x" * 201), "shorten it to 200"),
+        ],
+    )
+    def test_mistakes_are_named(self, deployment: Deployment, options: tuple[str, ...], said: str) -> None:
+        deployment.json("invoices", "issue", november(deployment).id)
+        done = deployment.witnd("invoices", "payment", "INV-000001", *options)
+        assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+    def test_a_balance_is_shown_and_refunded(self, deployment: Deployment) -> None:
+        deployment.apply()
+        assert deployment.witnd("invoices", "balance", "acme").stdout == "acme has no balance\n"
+        deployment.json("invoices", "issue", november(deployment).id)
+        deployment.json("invoices", "payment", "INV-000001", "--amount", "15")
+
+        refund = ("invoices", "refund", "acme", "--amount", "2.00", "--id", "back-1")
+        told = deployment.witnd(*refund)
+        again = deployment.json(*refund)
+        more = deployment.witnd("invoices", "refund", "acme", "--amount", "3.01")
+
+        assert told.stdout == "refunded 2.00 EUR to acme\nbalance of acme: 3.00 EUR\n"
+        assert (again["amount"], again["balance"]) == ("2.00", "3.00")
+        assert (more.exit_code, "refund at most 3.00 EUR" in more.stderr) == (2, True)
+        assert deployment.json("invoices", "balance", "acme") == {"data": [{"currency": "EUR", "balance": "3.00"}]}
+        assert "no such customer" in deployment.witnd("invoices", "balance", "nobody").stderr
+
+
+class TestRevise:
+    def test_the_next_edition_is_a_draft(self, deployment: Deployment) -> None:
+        deployment.json("invoices", "issue", november(deployment).id)
+
+        seen = deployment.json("invoices", "revise", "INV-000001", "--dry-run")
+        assert deployment.json("invoices", "show", "INV-000001")["invoice"]["status"] == "issued"
+        told = deployment.witnd("invoices", "revise", "INV-000001", "--reason", "wrong price")
+
+        assert (seen["edition"], seen["voided"]["status"]) == (2, "void")
+        assert told.stdout == (
+            f"INV-000001 is void: wrong price\nedition 2 is {seen['id']}: draft, 10.00 EUR for acme\n"
+        )
+        issued = deployment.json("invoices", "issue", seen["id"])["data"][0]["invoice"]
+        assert (issued["number"], issued["revises_number"]) == ("INV-000002", "INV-000001")
+        shown = deployment.witnd("invoices", "show", "INV-000002").stdout
+        assert "replaces  INV-000001" in shown
+        assert deployment.json("invoices", "revise", "INV-000001")["status"] == "issued", "the edition that is there"
+
+    def test_a_dry_run_says_so(self, deployment: Deployment) -> None:
+        one = november(deployment)
+        told = deployment.witnd("invoices", "issue", one.id, "--dry-run").stdout
+        assert told == f"dry run, nothing is changed: {one.id} is issued: 10.00 EUR for acme\n"
+        assert deployment.json("invoices", "show", one.id)["invoice"]["status"] == "draft"
+        deployment.json("invoices", "issue", one.id)
+        void = deployment.json("invoices", "void", "INV-000001", "--reason", "x", "--dry-run")
+        assert (void["result"], void["dry_run"], void["invoice"]["status"]) == ("done", True, "void")
+        assert "writes the money" in deployment.witnd("invoices", "void", "INV-000001", "--reason", "x").stderr
+        row = ("--invoice", "INV-000001", "--row", ROWS[0].id)
+        credit = deployment.witnd("invoices", "credit", *row, "--reason", "x", "--dry-run").stdout
+        assert credit.startswith("dry run, nothing is changed: credit note: 6.00 EUR")
+        assert deployment.json("invoices", "show", "INV-000001")["invoice"]["revision"] == 1
+
+    def test_a_series_by_year_begins_where_it_is_told(self, deployment: Deployment) -> None:
+        deployment.environ |= {"WITND_BILLING__SERIES": "R{year}", "WITND_BILLING__FIRST_NUMBER": "120"}
+        numbers = [
+            deployment.json("invoices", "issue", november(deployment, name).id)["data"][0]["invoice"]
+            for name in ("acme", "other")
+        ]
+        year = numbers[0]["issue_date"][:4]
+        assert [one["number"] for one in numbers] == [f"R{year}-000120", f"R{year}-000121"]
+
+
 class TestCredit:
+    def test_several_lines_share_one_note(self, deployment: Deployment) -> None:
+        deployment.json("invoices", "issue", november(deployment).id)
+        rows = ("--row", f"{ROWS[0].id[:12]}=1.50", "--row", ROWS[1].id[:12])
+
+        done = deployment.json("invoices", "credit", "--invoice", "INV-000001", *rows, "--reason", "slow")
+
+        assert (done["credit_note"]["amount"], done["credit_note"]["applied"]) == ("5.50", "5.50")
+        assert [line["amount"] for line in done["lines"]] == ["-1.50", "-4.00"]
+        assert done["invoice"]["due"] == "4.50"
+        twice = deployment.witnd(
+            "invoices", "credit", "--invoice", "INV-000001", "--row", f"{ROWS[0].id}=1", "--row", f"{ROWS[0].id}=1",
+            "--reason", "slow",
+        )  # fmt: skip
+        assert (twice.exit_code, "items[1].line: must not be repeated" in twice.stderr) == (2, True)
+
+    def test_outcomes_of_one_draft_are_credited_together(self, deployment: Deployment) -> None:
+        one = confirmed(deployment, "ticket-1", "ticket-2")
+        done = deployment.json("invoices", "credit", "ticket-1", "ticket-2", "--reason", "slow", "--id", "both")
+        again = deployment.json("invoices", "credit", "ticket-1", "ticket-2", "--reason", "slow", "--id", "both")
+        assert (done["repeated"], again["repeated"], again["lines"]) == (False, True, done["lines"])
+        assert deployment.json("invoices", "show", one.id)["invoice"]["credited"] == "2.00"
+
     def test_of_an_open_draft_it_is_a_line(self, deployment: Deployment) -> None:
         one = confirmed(deployment)
 
@@ -408,7 +543,10 @@ class TestCredit:
         told = deployment.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
         more = deployment.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
 
-        assert told.stdout == ("CN-000001: 1.00 EUR for ticket-4711 on INV-000001\ncredit balance of acme: 1.00 EUR\n")
+        assert told.stdout == (
+            "CN-000001: 1.00 EUR for ticket-4711 on INV-000001\n"
+            "INV-000001 is paid, 0.00 EUR is due\nbalance of acme: 0.00 EUR\n"
+        )
         assert more.exit_code == 2
         assert "nothing of the row remains to credit" in more.stderr
 
@@ -555,7 +693,7 @@ class TestNotes:
 
     def test_a_paper_that_is_void_gives_nothing_back(self, deployment: Deployment) -> None:
         deployment.json("invoices", "issue", november(deployment).id)
-        deployment.json("invoices", "void", "INV-000001", "--reason", "sent twice")
+        deployment.json("invoices", "void", "INV-000001", "--reason", "sent twice", "--yes")
 
         done = deployment.witnd(
             "invoices", "credit", "--invoice", "INV-000001", "--row", ROWS[0].id, "--reason", "slow"
@@ -576,6 +714,7 @@ def test_what_a_daemon_billed_is_credited_and_shown(deployment: Deployment) -> N
 
     assert found["invoice"]["status"] == "issued"
     assert [line["amount"] for line in found["lines"]] == ["1.00", "1.00"]
-    assert (found["invoice"]["total"], found["invoice"]["noted"], found["balance"]) == ("2.00", "0.50", "0.50")
+    assert (found["invoice"]["total"], found["invoice"]["noted"], found["balance"]) == ("2.00", "0.50", "0.00")
+    assert found["invoice"]["due"] == "1.50"
     assert found["credit_notes"] == [credited["credit_note"]]
     assert deployment.witnd("invoices", "show", "INV-000001").exit_code == 0

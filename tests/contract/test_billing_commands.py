@@ -67,7 +67,8 @@ def test_a_price_that_cannot_be_is_refused_with_its_path(
         ("invoices issue --all-closed {id}", "--all-closed"),
         ("invoices issue {id}0", "no such invoice"),
         ("invoices pay {id}", "not issued"),
-        ("invoices void {id} --reason r", "not issued"),
+        ("invoices void {id} --reason r --yes", "not issued"),
+        ("invoices void {id} --reason r", "--yes"),
         ("invoices void {id}", "--reason"),
         ("invoices list --status closed", "--status"),
         ("invoices list --period 2026-13", "--period"),
@@ -119,7 +120,7 @@ def test_a_reason_must_be_fit_to_be_read(draft: Ledger, reason: str) -> None:
     assert "the reason" in draft.refused("invoices", "credit", "outcome-1", "--reason", reason)
     id_ = draft.invoice()["id"]
     draft.done("issue", id_)
-    assert "the reason" in draft.refused("invoices", "void", id_, "--reason", reason)
+    assert "the reason" in draft.refused("invoices", "void", id_, "--yes", "--reason", reason)
     assert draft.invoice()["status"] == "issued"
 
 
@@ -127,10 +128,10 @@ def test_what_must_not_be_done_is_refused_in_every_state(draft: Ledger) -> None:
     id_ = draft.invoice()["id"]
     draft.done("issue", id_)
     draft.done("credit", "outcome-1", "--amount", "1", "--reason", "r")
-    assert "credit notes" in draft.refused("invoices", "void", id_, "--reason", "r")
+    assert "credit notes" in draft.refused("invoices", "void", id_, "--yes", "--reason", "r")
     assert "9.00 EUR" in draft.refused("invoices", "credit", "outcome-1", "--amount", "9.01", "--reason", "r")
     draft.done("pay", id_)
-    assert "paid" in draft.refused("invoices", "void", id_, "--reason", "r")
+    assert "paid" in draft.refused("invoices", "void", id_, "--yes", "--reason", "r")
     assert "paid" in draft.refused("invoices", "issue", id_)
     assert "credit note" in draft.refused("invoices", "pay", "CN-000001")
     assert "2.00 EUR" in draft.refused_after_first(
@@ -142,7 +143,7 @@ def test_what_must_not_be_done_is_refused_in_every_state(draft: Ledger) -> None:
 def test_of_a_void_invoice_nothing_is_done(draft: Ledger) -> None:
     id_ = draft.invoice()["id"]
     draft.done("issue", id_)
-    draft.done("void", id_, "--reason", "r")
+    draft.done("void", id_, "--yes", "--reason", "r")
     for arguments in (("issue", id_), ("pay", id_), ("credit", "outcome-1", "--reason", "r")):
         assert "void" in draft.refused("invoices", *arguments)
     # Its outcomes are not billed again, whatever runs.
@@ -157,7 +158,7 @@ def test_a_program_learns_of_each_refusal_in_json(draft: Ledger) -> None:
     assert [one["result"] for one in acted] == ["refused", "done", "unchanged"]
     assert (acted[0]["invoice"], acted[0]["argument"]) == (None, "nothing")
     assert all(acted[0][name] for name in ("problem", "remedy"))
-    acted = draft.json("invoices", "void", id_, "--reason", "", exit_code=2)
+    acted = draft.json("invoices", "void", id_, "--yes", "--reason", "", exit_code=2)
     assert (acted["result"], acted["invoice"]["status"]) == ("refused", "issued")
 
 

@@ -27,7 +27,7 @@ def three(ledger: Ledger) -> list[str]:
 
 
 def sums(one: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(one[name] for name in ("subtotal", "credited", "carried", "total", "noted"))
+    return tuple(one[name] for name in ("subtotal", "credited", "balance_used", "total", "noted", "due"))
 
 
 def head(ledger: Ledger, id_: str) -> dict[str, Any]:
@@ -51,16 +51,16 @@ def test_credit_after_payment_is_carried_over_until_it_is_used_up(ledger: Ledger
     )  # fmt: skip
     assert (note["line"]["amount"], note["line"]["corrects"]) == ("-10.00", ledger.rows(first)[0]["id"])
     assert ledger.done("credit", "outcome-2", "--amount", "2.50", "--reason", "late")["balance"] == "12.50"
-    assert sums(head(ledger, first)) == ("30.00", "0.00", "0.00", "30.00", "12.50")
+    assert sums(head(ledger, first)) == ("30.00", "0.00", "0.00", "30.00", "12.50", "0.00")
     ledger.audited()
     # 5.00 of it pays the second one, 7.50 the third one.
-    assert sums(issued(ledger, second)) == ("5.00", "0.00", "5.00", "0.00", "0.00")
+    assert sums(issued(ledger, second)) == ("5.00", "0.00", "5.00", "5.00", "0.00", "0.00")
     assert ledger.balance(second) == "7.50"
-    assert sums(issued(ledger, third)) == ("30.00", "0.00", "7.50", "22.50", "0.00")
+    assert sums(issued(ledger, third)) == ("30.00", "0.00", "7.50", "30.00", "0.00", "22.50")
     assert ledger.balance(third) == "0.00"
     ledger.audited()
     # Voiding gives back what credit paid, and a note over an invoice that credit paid is credit again.
-    assert ledger.done("void", third, "--reason", "wrong company")["result"] == "done"
+    assert ledger.done("void", third, "--reason", "wrong company", "--yes")["result"] == "done"
     assert ledger.balance(third) == "7.50"
     assert ledger.done("credit", "outcome-3", "--reason", "too")["balance"] == "12.50"
     assert ledger.done("pay", second)["invoice"]["status"] == "paid"
@@ -75,10 +75,11 @@ def test_a_credited_draft_asks_for_less_and_carries_nothing(ledger: Ledger, thre
     assert [amount for kind, amount in ledger.amounts(first) if kind == "credit"] == ["-19.99", "-0.01"]
     ledger.done("credit", "outcome-3", "--reason", "all of it")
     ledger.audited()
-    assert sums(issued(ledger, first)) == ("30.00", "20.00", "0.00", "10.00", "0.00")
-    assert sums(issued(ledger, second)) == ("5.00", "5.00", "0.00", "0.00", "0.00")
+    assert sums(issued(ledger, first)) == ("30.00", "20.00", "0.00", "10.00", "0.00", "10.00")
+    assert sums(issued(ledger, second)) == ("5.00", "5.00", "0.00", "0.00", "0.00", "0.00")
     assert "nothing of" in ledger.refused("invoices", "credit", "outcome-2", "--reason", "again")
-    assert ledger.done("credit", "outcome-1", "--reason", "too")["balance"] == "10.00"
+    note = ledger.done("credit", "outcome-1", "--reason", "too")
+    assert (note["balance"], note["invoice"]["status"], note["credit_note"]["applied"]) == ("0.00", "paid", "10.00")
     assert "nothing of" in ledger.refused("invoices", "credit", "outcome-1", "--reason", "again")
     ledger.audited()
 
@@ -86,7 +87,7 @@ def test_a_credited_draft_asks_for_less_and_carries_nothing(ledger: Ledger, thre
 def test_numbers_have_no_gaps_whatever_is_refused_voided_or_done_at_once(ledger: Ledger, three: list[str]) -> None:
     first, second, third = three
     ledger.refused("invoices", "issue", "f" * 64)
-    ledger.refused("invoices", "void", first, "--reason", "it is a draft")
+    ledger.refused("invoices", "void", first, "--yes", "--reason", "it is a draft")
     command = [sys.executable, "-c", "from witnd.cli.main import main; main()", "invoices", "issue", "--all-closed"]
     running = [
         subprocess.Popen([*command, "--json"], env=os.environ | ledger.environ, stdout=subprocess.PIPE)
@@ -118,7 +119,7 @@ def test_every_command_given_twice_does_it_once(ledger: Ledger, three: list[str]
     twice("credit", "outcome-1", "--amount", "1.00", "--reason", "r", "--id", "refund-2")
     twice("credit", "outcome-2", "--reason", "r", "--id", "refund-1")
     twice("pay", first)
-    twice("void", second, "--reason", "r")
+    twice("void", second, "--reason", "r", "--yes")
     before = everything()
     assert ledger.done("issue", "--all-closed") == {"data": []}
     ledger.close(issued=True)
@@ -141,7 +142,7 @@ def test_the_schedule_issues_what_was_not_issued_by_hand_and_by_the_same_numbers
     ledger.audited()
 
 
-@pytest.mark.parametrize(("zero", "statuses"), [("true", ["issued", "issued"]), ("false", ["draft", "issued"])])
+@pytest.mark.parametrize(("zero", "statuses"), [("true", ["paid", "issued"]), ("false", ["draft", "issued"])])
 def test_invoices_over_nothing_are_issued_by_schedule_where_that_is_wanted(
     ledger: Ledger, zero: str, statuses: list[str]
 ) -> None:
@@ -158,7 +159,7 @@ def test_invoices_over_nothing_are_issued_by_schedule_where_that_is_wanted(
     ledger.audited()
     # By hand it is issued in any case.
     acted = ledger.done("issue", ledger.invoices()[0]["id"])["data"][0]
-    assert (acted["invoice"]["status"], acted["invoice"]["total"]) == ("issued", "0.00")
+    assert (acted["invoice"]["status"], acted["invoice"]["total"]) == ("paid", "0.00")
     assert ledger.done("pay", acted["invoice"]["id"])["invoice"]["status"] == "paid"
     ledger.audited()
 
@@ -176,8 +177,12 @@ def test_credit_is_kept_apart_by_customer_and_currency(ledger: Ledger) -> None:
     ledger.close()
     assert len(ledger.done("issue", "--all-closed")["data"]) == 4
     assert "digits" in ledger.refused("invoices", "credit", "outcome-y10", "--amount", "1.5", "--reason", "r")
+    [mine] = ledger.invoices("--customer", "Zoë:€ {x}", "--period", "2001-09-10")
+    ledger.done("pay", mine["id"])
     assert ledger.done("credit", "outcome-y10", "--amount", "15", "--reason", "Grüße – 謝罪")["balance"] == "15"
-    assert {one["carried"] for one in ledger.invoices()} == {"0", "0.00"}
+    assert {one["balance_used"] for one in ledger.invoices()} == {"0", "0.00"}
+    assert ledger.done("balance", "Zoë:€ {x}") == {"data": [{"currency": "JPY", "balance": "15"}]}
+    assert ledger.done("balance", "acme") == {"data": []}
     [mine] = ledger.invoices("--customer", "Zoë:€ {x}", "--period", "2001-09-10")
     assert (mine["noted"], mine["total"]) == ("15", "70")
     assert ledger.json("invoices", "notes", "--customer", "Zoë:€ {x}")["data"][0]["reason"] == "Grüße – 謝罪"

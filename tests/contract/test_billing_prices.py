@@ -156,6 +156,7 @@ def test_the_largest_and_the_smallest_amounts_are_exact(ledger: Ledger) -> None:
     # The largest amounts are issued, credited whole and carried like any other.
     issued = ledger.done("issue", found["large"]["id"])["data"][0]["invoice"]
     assert issued["total"] == "5999999999999999999999999999994000.00"
+    ledger.done("pay", found["large"]["id"])
     credit = ledger.done("credit", "large-outcome-0", "--reason", "too much")
     assert credit["balance"] == "1999999999999999999999999999998000.00"
     ledger.audited()

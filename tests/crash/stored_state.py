@@ -147,7 +147,7 @@ def _invoices(reader: Reader) -> list[Any]:
         rows = [repr(decode_row(row)) for row in reader.ask("LRANGE", BILLING.lines(id_), 0, -1)]
         if head.closed:
             assert not drafted, id_
-            found.append((structs.replace(head, issued_at=None), rows))
+            found.append((structs.replace(head, issued_at=None, paid_at=None), rows))
         else:
             assert not rows, id_
             head = structs.replace(head, id="", start=0, end=0)

@@ -15,9 +15,10 @@ from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.api_server import ApiServer, api_server
 from tests.web.catalogue import RULE, made
-from tests.web.invoices import ROWS, put
+from tests.web.invoices import AHEAD, ROWS, put
 from tests.web.recorded_run import settle
 from witnd.config import BillingConfig
+from witnd.domain.invoices.invoice import edition_id
 
 LATER = "2097-01-01T00:00:00.000Z"
 GRADUATED = [{"up_to": "100", "price_per_unit": "2"}, {"price_per_unit": "1.255", "flat_fee": "20"}]
@@ -111,7 +112,17 @@ def _changes(scenario: Scenario) -> None:
     credit = {"outcome_key": "ticket-1", "amount": "1.50", "reason": "reopened by phone"}
     done("POST", f"/v1/invoices/{issued.id}/credit", credit)
     done("POST", f"/v1/invoices/{draft.id}/credit", credit)
-    scenario.named |= {"draft": draft.id, "collecting": collecting.id}
+    paid = done("POST", f"/v1/invoices/{issued.id}/payments", {"amount": "3.00", "date": "2026-11-03"})
+    done("POST", f"/v1/invoices/{issued.id}/payments/{paid['id']}/reverse")
+    done("POST", f"/v1/invoices/{issued.id}/payments", {"amount": "12.50", "date": "2026-11-04", "reference": "4711"})
+    revised = put(api, "penniless")
+    done("POST", f"/v1/invoices/{revised.id}/issue")
+    done("POST", f"/v1/invoices/{revised.id}/revise", {"reason": "wrong price"})
+    overpaid = put(api, "acme", at=AHEAD.end)
+    done("POST", f"/v1/invoices/{overpaid.id}/issue")
+    done("POST", f"/v1/invoices/{overpaid.id}/payments", {"amount": "20.00", "date": "2026-11-05"})
+    done("POST", "/v1/customers/acme/refunds", {"amount": "2.50", "date": "2026-11-06", "method": "transfer"})
+    scenario.named |= {"draft": draft.id, "collecting": collecting.id, "next edition": edition_id(revised, 2)}
     scenario.named["token"] = made(api, "/v1/tokens", {"name": "shop", "scopes": ["ingest"], "rate": 50})["id"]
     until(lambda: api.get("/v1/overview")["lag"] == 0, "the figures of the overview are those after all events")
 
@@ -143,6 +154,8 @@ def _paths(at: dict[str, str]) -> list[str]:
         "/rate-cards/standard?from=1&to=1", "/rate-cards/new", "/rate-cards/usage/edit",
         "/invoices", "/invoices?status=paid", "/invoices?period=soon", f"/invoices/{at['draft']}",
         f"/invoices/{at['collecting']}", "/invoices/INV-000001", "/invoices/INV-000002",
+        "/invoices/INV-000003", f"/invoices/{at['next edition']}", "/customers/acme/refund",
+        f"/invoices/INV-000001/credit-lines?line-{ROWS[0].id}=outcome:ticket-1&line-{ROWS[1].id}=line",
         "/invoices/INV-000001/credit?outcome=ticket-1", "/credit-notes", "/credit-notes?customer=nobody",
         "/credit-notes/CN-000001",
         "/notifications", "/notifications/crm", "/notifications/billing", "/notifications/new",

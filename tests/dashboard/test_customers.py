@@ -346,6 +346,7 @@ def test_credit_is_shown_by_currency(admin: Dashboard, api: ApiServer) -> None:
     assert not admin.get(of("acme")).document.xpath("//*[@id='credit']//dd")
     keys = BillingKeys("witn")
     api.deployment.call("HSET", keys.balance, "EUR:acme", "12.5", "EUR:other", "7")
+    api.deployment.call("HSET", keys.currencies("acme"), "EUR", 2)
     assert "12.50 EUR" in admin.get(of("acme")).text_of("credit")
     assert "7" not in admin.get(of("acme")).text_of("credit")
 

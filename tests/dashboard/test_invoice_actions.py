@@ -65,6 +65,7 @@ class TestDoing:
     def test_what_the_customers_credit_pays_is_told_before_it_is_issued(self, admin: Dashboard, api: ApiServer) -> None:
         old, new = put(api), put(api, at=AHEAD.end)
         do(api, old, "issue")
+        do(api, old, "pay")
         do(api, old, "credit", outcome_key="ticket-1", amount="1.50", reason="late")
         page = admin.get(f"{LIST}/{new.id}")
         assert figures(page.find("//*[@id='do-issue']//p")) == ["10.00", "1.50"]
@@ -173,6 +174,7 @@ class TestCrediting:
     def test_all_of_a_line_of_an_issued_one_becomes_a_credit_note(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api, "acme", [outcome_row("ticket-1", "1234567.00", AHEAD.start)])
         do(api, one, "issue")
+        do(api, one, "pay")
         page = form(admin, one, outcome="ticket-1")
         page = admin.submit(page, reason="Reopened", confirmed="yes")
         assert page.path == "/dashboard/credit-notes/CN-000001"

@@ -22,6 +22,12 @@ _ORDER = (
             client.OutcomeDetail,
             client.Page,
             client.Fate,
+            client.Invoice,
+            client.Payment,
+            client.PaymentResult,
+            client.CreditResult,
+            client.Balance,
+            client.RefundResult,
         ),
     ),
     (

@@ -10,19 +10,30 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from tests.support.searches import examples
-from witnd.domain.invoices.credit import credit, parse_amount
-from witnd.domain.invoices.invoice import STATUSES, Invoice, Row, invoice_id
+from witnd.domain.invoices.credit import Item, credit
+from witnd.domain.invoices.invoice import STATUSES, Invoice, PaymentEntry, Row, edition_id, invoice_id
 from witnd.domain.invoices.operations import (
     MAX_REASON_LENGTH,
     Change,
     CreditNote,
     Decision,
     Refusal,
+    Series,
     Unchanged,
     invoice_label,
     issue,
-    pay,
+    revise,
     void,
+)
+from witnd.domain.invoices.payment import (
+    Received,
+    parse_amount,
+    parse_date,
+    pay,
+    payment_id,
+    payments_of,
+    refund_refusal,
+    reverse,
 )
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import exact_sum
@@ -30,10 +41,19 @@ from witnd.domain.values.period import Calendar
 
 NOVEMBER = Calendar.of("month").period_at(1_794_000_000_000)
 ZERO = Decimal(0)
+INV, CN = Series(name="INV"), Series(name="CN")
+# 30 November 2026, 23:59:59.999
+AT = 1_796_083_199_999
+TODAY = "2026-11-30"
 
 
 def invoice(status: str = "draft", **fields: Any) -> Invoice:
-    later = {} if status == "draft" else {"number": "INV-000001", "issued_at": 1, "total": Decimal("10.00")}
+    later: dict[str, Any] = {}
+    if status != "draft":
+        later = {"number": "INV-000001", "issued_at": 1, "total": Decimal("10.00")}
+    if status == "paid":
+        paid = Decimal("10.00")
+        later |= {"payments_total": paid, "payments_applied": paid, "live_payments": 1, "payment_entries": 1}
     known: dict[str, Any] = {
         "id": invoice_id("acme", "EUR", NOVEMBER),
         "customer_key": "acme",
@@ -80,16 +100,8 @@ def credited(
     balance: str = "0",
     reason: str = "wrong",
 ) -> Change | Refusal:
-    return credit(
-        of,
-        row,
-        Decimal(so_far),
-        None if amount is None else Decimal(amount),
-        reason,
-        balance=Decimal(balance),
-        series="CN",
-        at=77,
-    )
+    item = Item(row=row, credited=Decimal(so_far), amount=None if amount is None else Decimal(amount))
+    return credit(of, [item], reason, balance=Decimal(balance), series=CN, at=77)
 
 
 def change(verdict: Decision) -> Change:
@@ -106,76 +118,199 @@ def refusal(verdict: Decision) -> str:
 
 class TestIssue:
     def test_what_is_to_be_paid_is_fixed_under_a_number(self) -> None:
-        done = change(issue(invoice(credited=Decimal("1.50")), ZERO, "INV"))
+        done = change(issue(invoice(credited=Decimal("1.50")), ZERO, INV, AT))
 
         assert (done.after.status, done.after.total, done.after.revision) == ("issued", Decimal("8.50"), 1)
-        assert (done.series, done.timestamp_field, done.is_issue) == ("INV", "issued_at", True)
-        assert (done.row, done.note, done.credited) == (None, None, None)
+        assert (done.series, done.timestamp_fields, done.is_issue) == ("INV", ["issued_at"], True)
+        assert (done.rows, done.note, done.credited) == ((), None, {})
+        assert (done.after.issue_date, done.after.due_date) == (TODAY, "2026-12-30")
+        assert done.until == AT + 1, "on another day, its dates would be others"
 
     @pytest.mark.parametrize(
-        ("balance", "carried", "total", "left"),
-        [("0", "0", "10", "0"), ("4", "4", "6", "0"), ("10", "10", "0", "0"), ("12.50", "10", "0", "2.5")],
+        ("balance", "used", "due", "left", "status"),
+        [
+            ("0", "0", "10", "0", "issued"),
+            ("4", "4", "6", "0", "issued"),
+            ("10", "10", "0", "0", "paid"),
+            ("12.50", "10", "0", "2.5", "paid"),
+        ],
     )
     def test_the_balance_pays_down_to_nothing_and_the_rest_stays(
-        self, balance: str, carried: str, total: str, left: str
+        self, balance: str, used: str, due: str, left: str, status: str
     ) -> None:
-        done = change(issue(invoice(), Decimal(balance), "INV"))
+        done = change(issue(invoice(), Decimal(balance), INV, AT))
 
-        assert (done.after.carried, done.after.total, done.balance) == (Decimal(carried), Decimal(total), Decimal(left))
+        assert (done.after.balance_used, done.after.due) == (Decimal(used), Decimal(due))
+        assert (done.after.total, done.balance, done.after.status) == (10, Decimal(left), status)
+        assert ("paid_at" in done.timestamp_fields) is (status == "paid")
 
     def test_an_invoice_over_nothing_takes_nothing_from_the_balance(self) -> None:
-        done = change(issue(invoice(subtotal=ZERO), Decimal(5), "INV"))
+        done = change(issue(invoice(subtotal=ZERO), Decimal(5), INV, AT))
 
-        assert (done.after.carried, done.after.total, done.balance) == (ZERO, ZERO, Decimal(5))
+        assert (done.after.balance_used, done.after.total, done.balance) == (ZERO, ZERO, Decimal(5))
+        assert done.after.status == "paid"
+
+    def test_a_series_by_year_has_the_year_of_the_issue(self) -> None:
+        by_year = Series(name="RE-{year}", first=500)
+
+        done = change(issue(invoice(), ZERO, by_year, AT))
+
+        assert (done.series, done.first) == ("RE-2026", 500)
+        assert by_year.name_at(AT + 32 * 86_400_000) == "RE-2027"
 
     def test_an_open_one_waits_for_the_end_of_its_period(self) -> None:
-        assert "ends at 2026-12-01T00:00:00.000Z" in refusal(issue(invoice(closed=False), ZERO, "INV"))
+        assert "ends at 2026-12-01T00:00:00.000Z" in refusal(issue(invoice(closed=False), ZERO, INV, AT))
 
     def test_it_is_issued_once(self) -> None:
-        assert issue(invoice("issued"), ZERO, "INV") == Unchanged(invoice("issued"))
-        assert "is paid" in refusal(issue(invoice("paid"), ZERO, "INV"))
-        assert "is void" in refusal(issue(invoice("void"), ZERO, "INV"))
+        assert issue(invoice("issued"), ZERO, INV, AT) == Unchanged(invoice("issued"))
+        by_balance = invoice("paid", live_payments=0, balance_used=Decimal(10))
+        assert issue(by_balance, ZERO, INV, AT) == Unchanged(by_balance)
+        assert "is paid" in refusal(issue(invoice("paid"), ZERO, INV, AT))
+        assert "is void" in refusal(issue(invoice("void"), ZERO, INV, AT))
 
     def test_sums_beyond_the_usual_precision_are_exact(self) -> None:
         subtotal = Decimal("1" * 33 + ".01")
 
-        done = change(issue(invoice(subtotal=subtotal, credited=Decimal("0.01")), Decimal("0.01"), "INV"))
+        done = change(issue(invoice(subtotal=subtotal, credited=Decimal("0.01")), Decimal("0.01"), INV, AT))
 
-        assert str(done.after.total) == "1" * 32 + "0.99"
+        assert str(done.after.total) == "1" * 33 + ".00"
+        assert str(done.after.due) == "1" * 32 + "0.99"
+
+
+def received(amount: str) -> Received:
+    return Received(amount=Decimal(amount), date="2026-11-15", method="transfer", reference="4711")
 
 
 class TestPay:
-    def test_an_issued_one_is_paid(self) -> None:
-        done = change(pay(invoice("issued")))
+    def test_what_is_due_is_paid_today(self) -> None:
+        done = change(pay(invoice("issued"), None, ZERO, today=TODAY, at=AT))
 
-        assert (done.after.status, done.timestamp_field, done.after.revision) == ("paid", "paid_at", 2)
+        assert (done.after.status, done.timestamp_fields, done.after.revision) == ("paid", ["paid_at"], 2)
         assert (done.series, done.balance, done.is_issue) == (None, None, False)
+        assert done.payment == PaymentEntry(at=AT, amount=Decimal(10), applied=Decimal(10), date=TODAY)
 
     def test_no_other(self) -> None:
-        assert pay(invoice("paid")) == Unchanged(invoice("paid"))
-        assert "not issued" in refusal(pay(invoice()))
-        assert "void" in refusal(pay(invoice("void")))
+        assert pay(invoice("paid"), None, ZERO, today=TODAY, at=AT) == Unchanged(invoice("paid"))
+        for given in (None, received("1.00")):
+            assert "not issued" in refusal(pay(invoice(), given, ZERO, today=TODAY, at=AT))
+            assert "void" in refusal(pay(invoice("void"), given, ZERO, today=TODAY, at=AT))
+
+    @pytest.mark.parametrize(
+        ("amount", "applied", "balance", "status", "due"),
+        [("4.00", "4", None, "issued", "6"), ("10.00", "10", None, "paid", "0"), ("12.50", "10", "5.5", "paid", "0")],
+    )
+    def test_a_payment_is_split_when_it_is_recorded(
+        self, amount: str, applied: str, balance: str | None, status: str, due: str
+    ) -> None:
+        done = change(pay(invoice("issued"), received(amount), Decimal(3), today=TODAY, at=AT))
+
+        assert done.payment is not None
+        assert (done.payment.applied, done.payment.date) == (Decimal(applied), "2026-11-15")
+        assert done.balance == (None if balance is None else Decimal(balance))
+        assert (done.after.status, done.after.due, done.after.live_payments) == (status, Decimal(due), 1)
+
+    def test_a_second_payment_of_a_paid_one_goes_to_the_balance(self) -> None:
+        done = change(pay(invoice("paid"), received("3.00"), Decimal(1), today=TODAY, at=AT))
+
+        assert done.payment is not None
+        assert (done.payment.applied, done.balance, done.after.status) == (ZERO, Decimal(4), "paid")
+        assert done.timestamp_fields == []
+
+    def test_an_amount_below_the_least_is_refused(self) -> None:
+        assert "above 0" in refusal(pay(invoice("issued"), received("0"), ZERO, today=TODAY, at=AT))
+
+
+class TestReverse:
+    @staticmethod
+    def paid(amount: str) -> tuple[Invoice, tuple[PaymentEntry, ...], str]:
+        done = change(pay(invoice("issued"), received(amount), ZERO, today=TODAY, at=AT))
+        assert done.payment is not None
+        return replace(done.after, paid_at=AT), (done.payment,), payment_id(done.after.id, 0)
+
+    def test_what_it_paid_is_due_again(self) -> None:
+        head, entries, id_ = self.paid("12.50")
+
+        done = change(reverse(head, entries, id_, Decimal("2.75"), today=TODAY, at=AT))
+
+        assert (done.after.status, done.after.due, done.balance) == ("issued", Decimal(10), Decimal("0.25"))
+        assert (done.after.paid_at, done.after.live_payments, done.after.payment_entries) == (None, 0, 2)
+        assert done.payment is not None
+        [shown] = payments_of(head.id, (*entries, done.payment))
+        assert (shown.id, shown.reversed_at) == (id_, AT)
+
+    def test_not_while_its_rest_is_used(self) -> None:
+        head, entries, id_ = self.paid("12.50")
+
+        assert "2.50 EUR of the payment" in refusal(reverse(head, entries, id_, Decimal("2.49"), today=TODAY, at=AT))
+
+    def test_once(self) -> None:
+        head, entries, id_ = self.paid("4.00")
+        done = change(reverse(head, entries, id_, ZERO, today=TODAY, at=AT))
+        assert done.payment is not None
+
+        again = reverse(done.after, (*entries, done.payment), id_, ZERO, today=TODAY, at=AT)
+
+        assert again == Unchanged(done.after)
+        assert "no payment" in refusal(reverse(head, entries, "ab" * 32, ZERO, today=TODAY, at=AT))
 
 
 class TestVoid:
     def test_nothing_of_it_is_owed_and_the_balance_gets_its_part_back(self) -> None:
-        done = change(void(invoice("issued", carried=Decimal(4)), Decimal("0.50"), "sent twice"))
+        done = change(void(invoice("issued", balance_used=Decimal(4)), Decimal("0.50"), "sent twice"))
 
-        assert (done.after.status, done.after.reason, done.timestamp_field) == ("void", "sent twice", "voided_at")
-        assert done.balance == Decimal("4.50")
+        assert (done.after.status, done.after.reason, done.timestamp_fields) == ("void", "sent twice", ["voided_at"])
+        assert (done.balance, done.after.balance_used, done.after.due) == (Decimal("4.50"), ZERO, None)
 
     def test_without_such_a_part_the_balance_does_not_matter(self) -> None:
         assert change(void(invoice("issued"), Decimal(3), "sent twice")).balance is None
 
-    def test_no_other_is_voided(self) -> None:
-        assert void(invoice("void"), ZERO, "again") == Unchanged(invoice("void"))
-        assert "credit the wrong rows" in refusal(void(invoice(), ZERO, "wrong"))
-        assert "credit the wrong rows" in refusal(void(invoice("paid"), ZERO, "wrong"))
+    @pytest.mark.parametrize("operation", [void, revise])
+    @pytest.mark.parametrize(
+        "fields", [{"balance_used": Decimal(10)}, {"subtotal": ZERO, "total": ZERO}], ids=["by balance", "over nothing"]
+    )
+    def test_one_that_no_payment_paid_counts_as_issued(self, operation: Any, fields: dict[str, Any]) -> None:
+        unpaid = {"payments_total": ZERO, "payments_applied": ZERO, "live_payments": 0}
+        done = change(operation(invoice("paid", **unpaid, **fields, paid_at=5), ZERO, "wrong"))
 
-    def test_nothing_is_given_back_twice(self) -> None:
-        said = refusal(void(invoice("issued", noted=Decimal(1), notes=1), ZERO, "wrong"))
+        assert (done.after.status, done.after.paid_at) == ("void", None)
+
+    @pytest.mark.parametrize("operation", [void, revise])
+    def test_no_other_is_voided(self, operation: Any) -> None:
+        assert "credit the wrong rows" in refusal(operation(invoice(), ZERO, "wrong"))
+        assert "is paid by a payment" in refusal(operation(invoice("paid"), ZERO, "wrong"))
+        assert "has 2 payments" in refusal(operation(invoice("issued", live_payments=2), ZERO, "wrong"))
+
+    def test_once(self) -> None:
+        assert void(invoice("void"), ZERO, "again") == Unchanged(invoice("void"))
+        assert "is void" in refusal(revise(invoice("void"), ZERO, "again"))
+        revised = invoice("void", revised_by="ab" * 32)
+        assert revise(revised, ZERO, "again") == Unchanged(revised)
+
+    @pytest.mark.parametrize("operation", [void, revise])
+    def test_nothing_is_given_back_twice(self, operation: Any) -> None:
+        said = refusal(operation(invoice("issued", noted=Decimal(1), notes=1), ZERO, "wrong"))
 
         assert "credit notes over 1.00 EUR" in said
+
+
+class TestRevise:
+    def test_the_next_edition_is_a_draft_with_the_same_rows(self) -> None:
+        before = invoice("issued", credited=Decimal(2), total=Decimal(8), balance_used=Decimal(3))
+
+        done = change(revise(before, ZERO, "wrong price"))
+
+        assert (done.after.status, done.after.reason, done.balance) == ("void", "wrong price", Decimal(3))
+        assert done.draft is not None
+        draft = done.draft
+        assert (
+            draft.id == derived_id("invoice", "acme", "EUR", "2026-11-01T00:00:00.000Z", "2") == done.after.revised_by
+        )
+        assert (draft.edition, draft.revises, draft.revises_number) == (2, before.id, "INV-000001")
+        assert (draft.status, draft.closed, draft.number, draft.amount) == ("draft", True, None, Decimal(8))
+        assert edition_id(draft, 1) == before.id
+        third = change(revise(replace(draft, status="issued", total=Decimal(8), number="INV-000002"), ZERO, "again"))
+        assert third.draft is not None
+        assert (third.draft.edition, third.draft.id) == (3, edition_id(before, 3))
 
 
 class TestCredit:
@@ -183,43 +318,83 @@ class TestCredit:
         done = change(credited(invoice(revision=3, credited=Decimal(1)), "2.50", so_far="1"))
 
         assert (done.operation, done.after.credited, done.after.revision) == ("credit", Decimal("3.50"), 4)
-        assert (done.credited, done.balance, done.series, done.note) == (Decimal("3.50"), None, None, None)
-        assert done.row is not None
-        assert (done.row.kind, done.row.amount, done.row.amount_exact) == ("credit", "-2.50", "-2.5")
-        assert (done.row.corrects, done.row.outcome_key, done.row.reason) == (row().id, "ticket-4711", "wrong")
-        assert (done.row.resolved_at, done.row.unit, done.row.price_per_unit) == (77, None, None)
+        assert (done.credited, done.balance) == ({row().id: Decimal("3.50")}, None)
+        assert (done.series, done.note) == (None, None)
+        [given] = done.rows
+        assert (given.kind, given.amount, given.amount_exact) == ("credit", "-2.50", "-2.5")
+        assert (given.corrects, given.outcome_key, given.reason) == (row().id, "ticket-4711", "wrong")
+        assert (given.resolved_at, given.unit, given.price_per_unit) == (77, None, None)
 
     def test_an_open_draft_too_once_the_row_has_an_amount(self) -> None:
         assert change(credited(invoice(closed=False), "1.00")).operation == "credit"
         said = refusal(credited(invoice(closed=False), row=row(None, rated="at_close")))
         assert "2026-12-01" in said
 
-    @pytest.mark.parametrize("status", ["issued", "paid"])
-    def test_afterwards_a_credit_note_fills_the_balance(self, status: str) -> None:
-        before = invoice(status, noted=Decimal(2), notes=1)
+    @pytest.mark.parametrize(
+        ("status", "applied", "balance", "due"), [("issued", "1.25", None, "6.75"), ("paid", "0", "2", "0")]
+    )
+    def test_afterwards_a_credit_note_reduces_what_is_due_and_the_rest_fills_the_balance(
+        self, status: str, applied: str, balance: str | None, due: str
+    ) -> None:
+        part = Decimal(2) if status == "issued" else ZERO
+        before = invoice(status, noted=Decimal(2), notes_applied=part, notes=1)
 
         done = change(credited(before, "1.25", so_far="2", balance="0.75"))
 
-        assert (done.operation, done.series, done.timestamp_field, done.row) == ("note", "CN", None, None)
+        assert (done.operation, done.series, done.timestamp_fields, done.rows) == ("note", "CN", [], ())
         assert (done.after.status, done.after.noted, done.after.notes) == (status, Decimal("3.25"), 2)
-        assert (done.after.credited, done.after.total) == (before.credited, before.total)
-        assert (done.balance, done.credited) == (Decimal(2), Decimal("3.25"))
+        assert (done.after.credited, done.after.total, done.after.due) == (before.credited, before.total, Decimal(due))
+        assert done.balance == (None if balance is None else Decimal(balance))
+        assert done.credited == {row().id: Decimal("3.25")}
         note = done.note
         assert isinstance(note, CreditNote)
         assert note.id == derived_id("credit_note", before.id, "1")
         assert (note.invoice, note.invoice_number, note.amount) == (before.id, "INV-000001", Decimal("1.25"))
+        assert note.applied == Decimal(applied)
         assert [(one.amount, one.corrects) for one in note.rows] == [("-1.25", row().id)]
 
-    def test_two_credits_of_one_row_have_two_ids(self) -> None:
-        rows = [change(credited(invoice(), "1.00", so_far=so_far)).row for so_far in ("0", "1")]
+    def test_a_credit_note_can_pay_an_invoice(self) -> None:
+        before = invoice("issued", payments_applied=Decimal(6), payments_total=Decimal(6), live_payments=1)
 
-        assert rows[0] is not None
-        assert rows[1] is not None
-        assert rows[0].id != rows[1].id
+        done = change(credited(before, "5.00"))
+
+        assert done.note is not None
+        assert (done.after.status, done.note.applied, done.balance) == ("paid", Decimal(4), Decimal(1))
+        assert done.timestamp_fields == ["paid_at"]
+
+    def test_several_rows_share_one_note(self) -> None:
+        rows = [row("6.00"), row("4.00", id=derived_id("line", "other"), outcome_key="other")]
+        items = [
+            Item(row=rows[0], credited=Decimal(1), amount=Decimal("2.50")),
+            Item(row=rows[1], credited=ZERO),
+        ]
+
+        done = change(credit(invoice("issued", noted=Decimal(1)), items, "wrong", balance=ZERO, series=CN, at=77))
+
+        assert done.note is not None
+        assert [one.amount for one in done.note.rows] == ["-2.50", "-4.00"]
+        assert (done.note.amount, done.credited) == (Decimal("6.50"), {rows[0].id: Decimal("3.5"), rows[1].id: 4})
+
+    def test_together_they_are_never_more_than_the_invoice(self) -> None:
+        rows = [row("6.00"), row("6.00", id=derived_id("line", "other"))]
+        capped = invoice("issued", subtotal=Decimal(8))
+        items = [Item(row=one, credited=ZERO, amount=Decimal(5)) for one in rows]
+
+        assert "of the invoice; credit at most 3.00 EUR" in refusal(
+            credit(capped, items, "wrong", balance=ZERO, series=CN, at=77)
+        )
+        rest = change(credit(capped, [items[0], Item(row=rows[1], credited=ZERO)], "x", balance=ZERO, series=CN, at=7))
+        assert rest.note is not None
+        assert rest.note.amount == 8
+
+    def test_two_credits_of_one_row_have_two_ids(self) -> None:
+        [first], [second] = [change(credited(invoice(), "1.00", so_far=so_far)).rows for so_far in ("0", "1")]
+
+        assert first.id != second.id
 
     @pytest.mark.parametrize("kind", ["outcome", "fee", "minimum"])
     def test_what_asks_for_money_is_credited(self, kind: str) -> None:
-        assert change(credited(invoice(), row=row(kind=kind))).credited == Decimal(6)
+        assert change(credited(invoice(), row=row(kind=kind))).credited == {row().id: Decimal(6)}
 
     @pytest.mark.parametrize(("kind", "amount"), [("credit", "-1.00"), ("cap", "-4.00")])
     def test_what_takes_money_away_is_not(self, kind: str, amount: str) -> None:
@@ -231,8 +406,7 @@ class TestCredit:
     def test_without_an_amount_all_that_is_left_is_given(self, so_far: str, of_all: str, given: str) -> None:
         done = change(credited(invoice(credited=Decimal(of_all)), so_far=so_far))
 
-        assert done.row is not None
-        assert Decimal(done.row.amount or 0) == -Decimal(given)
+        assert Decimal(done.rows[0].amount or 0) == -Decimal(given)
 
     @pytest.mark.parametrize(
         ("amount", "so_far", "fields", "said"),
@@ -266,7 +440,7 @@ class TestCredit:
     def test_a_currency_without_minor_digits_is_credited_in_whole_units(self) -> None:
         yen = invoice(currency="JPY", digits=0, subtotal=Decimal(100))
 
-        assert change(credited(yen, "7", row=row("100"))).row.amount == "-7"  # type: ignore[union-attr]
+        assert change(credited(yen, "7", row=row("100"))).rows[0].amount == "-7"
         assert "more digits" in refusal(credited(yen, "7.5", row=row("100")))
 
 
@@ -289,11 +463,25 @@ class TestWords:
     )
     def test_an_amount_has_no_more_digits_than_its_invoice(self, text: str, digits: int, wrong: str) -> None:
         with pytest.raises(ValueError, match=wrong):
-            parse_amount(text, invoice(digits=digits))
+            parse_amount(text, "EUR", digits)
 
     def test_an_amount_is_taken_as_written(self) -> None:
-        assert str(parse_amount("1.50", invoice())) == "1.50"
-        assert parse_amount("2", invoice()) == 2
+        assert str(parse_amount("1.50", "EUR", 2)) == "1.50"
+        assert parse_amount("2", "EUR", 2) == 2
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "2026-11-31", "2026-13-01", "20261130", "2026-W48-1", "30.11.2026", "2026-11-30T00:00:00Z", "today"],
+    )
+    def test_a_date_is_a_day_of_the_calendar(self, text: str) -> None:
+        assert parse_date("2028-02-29") == "2028-02-29"
+        with pytest.raises(ValueError, match="2026-11-30"):
+            parse_date(text)
+
+    def test_a_refund_is_at_most_the_balance(self) -> None:
+        assert refund_refusal(Decimal(5), Decimal(5), "EUR", 2) is None
+        assert "at most 5.00 EUR" in str(refund_refusal(Decimal("5.01"), Decimal(5), "EUR", 2))
+        assert "nothing can be" in str(refund_refusal(Decimal("0.01"), ZERO, "EUR", 2))
 
     def test_people_call_it_by_its_number_once_it_has_one(self) -> None:
         assert invoice_label(invoice("issued")) == "INV-000001"
@@ -306,29 +494,38 @@ class Books(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.balance = ZERO
+        self.refunded = ZERO
         self.series: dict[str, int] = {}
         self.numbers: dict[str, str] = {}
         self.notes: list[CreditNote] = []
         self.heads: list[Invoice] = []
+        self.revised: list[Invoice] = []
         self.amounts: list[list[Decimal]] = []
-        self.credited: list[list[Decimal]] = []
+        self.credited: list[dict[str, Decimal]] = []
         self.rows: list[list[Row]] = []
+        self.payments: list[tuple[PaymentEntry, ...]] = []
 
     @rule(cents=st.lists(st.integers(0, 500), min_size=1, max_size=3), capped=st.booleans())
     @precondition(lambda self: len(self.heads) < 3)
     def close_a_period(self, cents: list[int], capped: bool) -> None:
         amounts = [Decimal(one) / 100 for one in cents]
         cap = max(amounts) if capped else sum(amounts)
-        head = invoice(id=derived_id("invoice", str(len(self.heads))), subtotal=min(sum(amounts), cap))
-        self.heads.append(head)
+        start = NOVEMBER.start + len(self.heads)
+        head = invoice(subtotal=min(sum(amounts), cap), start=start, id="")
+        self.heads.append(replace(head, id=edition_id(head, 1)))
         self.amounts.append(amounts)
-        self.credited.append([ZERO] * len(amounts))
+        self.credited.append({})
         self.rows.append([])
+        self.payments.append(())
 
     def some(self, place: int) -> int:
         return place % len(self.heads)
 
-    def apply(self, place: int, verdict: Decision, item: int = 0) -> None:
+    def row(self, place: int, item: int) -> Row:
+        item %= len(self.amounts[place])
+        return row(f"{self.amounts[place][item]:.2f}", id=derived_id("line", f"{place} {item}"))
+
+    def apply(self, place: int, verdict: Decision) -> None:
         if not isinstance(verdict, Change):
             return
         assert verdict.before == self.heads[place]
@@ -344,12 +541,16 @@ class Books(RuleBasedStateMachine):
             head = head if verdict.note else replace(head, number=number)
         if verdict.balance is not None:
             self.balance = verdict.balance
-        if verdict.credited is not None:
-            self.credited[place][item] = verdict.credited
-        if verdict.row is not None:
-            self.rows[place].append(verdict.row)
+        self.credited[place] |= verdict.credited
+        self.rows[place] += verdict.rows
         if verdict.note is not None:
             self.notes.append(verdict.note)
+        if verdict.payment is not None:
+            self.payments[place] += (verdict.payment,)
+        if verdict.draft is not None:
+            self.revised.append(head)
+            head = verdict.draft
+            self.payments[place] = ()
         self.heads[place] = head
 
     places = st.integers(0, 2)
@@ -358,30 +559,45 @@ class Books(RuleBasedStateMachine):
     @rule(place=places)
     def issue_one(self, place: int) -> None:
         place = self.some(place)
-        self.apply(place, issue(self.heads[place], self.balance, "INV"))
+        self.apply(place, issue(self.heads[place], self.balance, INV, AT))
 
     @precondition(lambda self: self.heads)
-    @rule(place=places)
-    def pay_one(self, place: int) -> None:
+    @rule(place=places, cents=st.none() | st.integers(0, 900))
+    def pay_one(self, place: int, cents: int | None) -> None:
         place = self.some(place)
-        self.apply(place, pay(self.heads[place]))
+        given = None if cents is None else Received(amount=Decimal(cents) / 100)
+        self.apply(place, pay(self.heads[place], given, self.balance, today=TODAY, at=AT))
 
     @precondition(lambda self: self.heads)
-    @rule(place=places)
-    def void_one(self, place: int) -> None:
+    @rule(place=places, number=places)
+    def reverse_one(self, place: int, number: int) -> None:
         place = self.some(place)
-        self.apply(place, void(self.heads[place], self.balance, "wrong"))
+        head, entries = self.heads[place], self.payments[place]
+        self.apply(place, reverse(head, entries, payment_id(head.id, number), self.balance, today=TODAY, at=AT))
+
+    @rule(cents=st.integers(1, 300))
+    def refund_some(self, cents: int) -> None:
+        amount = Decimal(cents) / 100
+        if refund_refusal(amount, self.balance, "EUR", 2) is None:
+            self.balance -= amount
+            self.refunded += amount
 
     @precondition(lambda self: self.heads)
-    @rule(place=places, item=places, cents=st.none() | st.integers(-1, 300))
-    def credit_one(self, place: int, item: int, cents: int | None) -> None:
+    @rule(place=places, operation=st.sampled_from([void, revise]))
+    def void_one(self, place: int, operation: Any) -> None:
         place = self.some(place)
-        item %= len(self.amounts[place])
-        of = row(f"{self.amounts[place][item]:.2f}", id=derived_id("line", f"{place} {item}"))
+        self.apply(place, operation(self.heads[place], self.balance, "wrong"))
+
+    @precondition(lambda self: self.heads)
+    @rule(place=places, items=st.lists(places, min_size=1, max_size=3), cents=st.none() | st.integers(-1, 300))
+    def credit_some(self, place: int, items: list[int], cents: int | None) -> None:
+        place = self.some(place)
+        rows = {one.id: one for one in (self.row(place, item) for item in items)}
         amount = None if cents is None else Decimal(cents) / 100
-        so_far = self.credited[place][item]
-        done = credit(self.heads[place], of, so_far, amount, "wrong", balance=self.balance, series="CN", at=1)
-        self.apply(place, done, item)
+        wanted = [
+            Item(row=one, credited=self.credited[place].get(id_, ZERO), amount=amount) for id_, one in rows.items()
+        ]
+        self.apply(place, credit(self.heads[place], wanted, "wrong", balance=self.balance, series=CN, at=1))
 
     @invariant()
     def numbers_have_no_gap_and_each_names_one_thing(self) -> None:
@@ -393,26 +609,38 @@ class Books(RuleBasedStateMachine):
 
     @invariant()
     def no_money_is_made_or_lost(self) -> None:
-        given = exact_sum(note.amount for note in self.notes)
-        used = exact_sum(head.carried for head in self.heads if head.status != "void")
-        assert self.balance == given - used
+        gained = exact_sum(note.amount - note.applied for note in self.notes)
+        for entries in self.payments:
+            gone = {one.reverses for one in entries if one.reverses is not None}
+            live = [one for n, one in enumerate(entries) if one.reverses is None and n not in gone]
+            gained += sum(one.amount - one.applied for one in live)
+        used = exact_sum(head.balance_used for head in (*self.heads, *self.revised))
+        assert self.balance == gained - used - self.refunded
         assert self.balance >= 0
 
     @invariant()
     def every_invoice_adds_up(self) -> None:
-        for head, amounts, credited, rows in zip(self.heads, self.amounts, self.credited, self.rows, strict=True):
-            assert all(ZERO <= back <= amount for back, amount in zip(credited, amounts, strict=True))
-            assert sum(credited) == head.credited + head.noted <= head.subtotal
+        for place, head in enumerate(self.heads):
+            amounts, credited, rows = self.amounts[place], self.credited[place], self.rows[place]
+            for item, amount in enumerate(amounts):
+                assert ZERO <= credited.get(self.row(place, item).id, ZERO) <= amount
+            assert sum(credited.values()) == head.credited + head.noted <= head.subtotal
             assert sum(Decimal(one.amount or 0) for one in rows) == -head.credited
             mine = [note for note in self.notes if note.invoice == head.id]
             assert (len(mine), sum(note.amount for note in mine)) == (head.notes, head.noted)
-            if head.total is None:
-                assert head.status == "draft"
-            else:
-                assert head.total >= 0
-                assert head.total + head.carried + head.credited == head.subtotal
             ids = [one.id for one in rows] + [one.id for note in mine for one in note.rows]
             assert len(set(ids)) == len(ids)
+            if head.total is None:
+                assert head.status == "draft"
+                continue
+            assert head.total >= 0
+            assert head.total + head.credited == head.subtotal
+            if head.status == "void":
+                assert head.due is None
+                continue
+            paid = head.payments_applied + head.notes_applied + head.balance_used
+            assert head.due == head.total - paid >= 0
+            assert head.status == ("issued" if head.due else "paid")
 
 
 TestBooks = Books.TestCase

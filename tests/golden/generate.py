@@ -27,6 +27,8 @@ QUESTIONS = (
     ("explain", "missed-0001", "--json"),
     ("explain", "held-000001", "--json"),
     ("invoices", "list", "--json"),
+    ("invoices", "show", "INV-000001", "--json"),
+    ("invoices", "balance", "acme", "--json"),
     ("deliveries", "list", "--json"),
     ("agents", "--json"),
     ("tokens", "list", "--json"),
@@ -43,7 +45,7 @@ def answers(deployment: Deployment) -> dict[str, Any]:
 
 
 def build(deployment: Deployment) -> None:
-    """Outcomes in every state, every fate, a held event, deliveries that failed, an issued and credited invoice."""
+    """Outcomes in every state, every fate, a held event, deliveries that failed, a credited and paid invoice."""
     deployment.apply()
     deployment.event("confirmed-01", "replied", idempotency_key="a")
     deployment.event("confirmed-01", "replied", SOON, idempotency_key="a")
@@ -58,7 +60,8 @@ def build(deployment: Deployment) -> None:
     deployment.event("pending-001", "rated", agent_key="patient", at="*", properties={"value": 5})
 
     def is_issued(client: Any) -> bool:
-        return deployment.settled(client) and client.zcard(BILLING.invoices) == 1 and not client.zcard(BILLING.to_issue)
+        waits = client.zcard(BILLING.open) + client.zcard(BILLING.to_issue)
+        return deployment.settled(client) and client.zcard(BILLING.invoices) == 1 and not waits
 
     deployment.work(lambda client: is_issued(client) and client.hlen("witn:{0}:attempts") >= 2)
     deployment.apply(CATALOGUE.replace("0.995", "1.5"))
@@ -66,6 +69,12 @@ def build(deployment: Deployment) -> None:
         "invoices", "credit", "credited-01", "--amount", "1", "--reason", "a sample", "--id", "sample-1"
     )
     assert done.exit_code == 0, done.output
+    paid = deployment.json("invoices", "payment", "INV-000001", "--amount", "500", "--id", "sample-2")
+    deployment.json("invoices", "reverse", "INV-000001", paid["id"])
+    deployment.json(
+        "invoices", "payment", "INV-000001", "--amount", "600", "--date", "2026-11-30", "--method", "transfer"
+    )
+    deployment.json("invoices", "refund", "acme", "--amount", "2.50", "--reference", "R-1")
     done = deployment.witnd("tokens", "create", "shop", "--scope", "ingest")
     assert done.exit_code == 0, done.output
 

@@ -21,13 +21,17 @@ from witnd.billing import biller, closer
 from witnd.billing import closing as closing_
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices import operations as invoicing
-from witnd.domain.invoices.credit import credit
-from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.credit import Item, credit
+from witnd.domain.invoices.invoice import Invoice, edition_id
+from witnd.domain.invoices.payment import Received, pay, payment_id, reverse
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.endpoint import endpoint
+from witnd.store.access.change_log import Author
 from witnd.store.catalogue.versions import CatalogueStore
+from witnd.store.invoices.accounts import Refunded
 from witnd.store.invoices.change import Operation
-from witnd.store.invoices.codec import decode_row, encode_row
+from witnd.store.invoices.codec import decode_invoice, decode_row, encode_row
+from witnd.store.invoices.payment_codec import decode_payment, decode_refund, encode_payment, encode_refund
 from witnd.store.invoices.reads import Invoices
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.query.reads import open_reads
@@ -75,22 +79,61 @@ def bill(till: BillingHarness) -> None:
     do(till, heads[CLOSED], issuing)
     do(till, heads[CLOSED], crediting("flat-f", "0.40"), "flat-f")
     do(till, heads[CLOSED], crediting("flat-f", "0.30"), "flat-f")
-    do(till, heads[CLOSED], lambda seen: invoicing.pay(seen.invoice))
+    do(till, heads[CLOSED], paying("3.00"))
+    do(till, heads[CLOSED], reversing(0))
+    do(till, heads[CLOSED], paying("30.00"))
+    do(till, heads[CLOSED], crediting("flat-f", "0.20"), "flat-f")
+    refunded(till, Decimal(till.redis.hget(KEYS.balance, "EUR:acme").decode()) - 1)
     do(till, heads[LATER], crediting("flat-j", "0.25"), "flat-j")
     do(till, heads[LATER], issuing)
     do(till, heads["acme", "JPY", START], issuing)
-    do(till, heads["acme", "JPY", START], lambda seen: invoicing.void(seen.invoice, seen.balance, "sent twice"))
+    do(till, heads["acme", "JPY", START], lambda seen: invoicing.revise(seen.invoice, seen.balance, "wrong"))
+    do(till, second(till), issuing)
+    do(till, second(till), lambda seen: invoicing.void(seen.invoice, seen.balance, "sent twice"))
+
+
+def second(till: BillingHarness) -> Invoice:
+    """The second edition of the invoice in yen."""
+    first = till.invoices()["acme", "JPY", START]
+    fields = till.redis.hgetall(KEYS.invoice(edition_id(first, 2)))
+    found = decode_invoice(edition_id(first, 2), fields)
+    assert found is not None
+    return found
 
 
 def issuing(seen: Any) -> Any:
-    return invoicing.issue(seen.invoice, seen.balance, "INV")
+    return invoicing.issue(seen.invoice, seen.balance, invoicing.Series(name="INV"), seen.at)
+
+
+def paying(amount: str) -> Callable[[Any], Any]:
+    given = Received(amount=Decimal(amount), date="2024-10-05", method="transfer")
+    return lambda seen: pay(seen.invoice, given, seen.balance, today="2024-10-05", at=seen.at)
+
+
+def reversing(number: int) -> Callable[[Any], Any]:
+    return lambda seen: reverse(
+        seen.invoice, seen.payments, payment_id(seen.invoice.id, number), seen.balance, today="2024-10-06", at=seen.at
+    )
+
+
+def refunded(till: BillingHarness, amount: Decimal) -> None:
+    async def once() -> None:
+        async with connect(till.url) as client:
+            done = await Invoices(client, KEYS, till.partitions).accounts.refund(
+                "acme", "EUR", 2, Received(amount=amount), token=None,
+                logged=lambda _: Author(who="test", source="cli").change("customer.refund", "acme"),
+            )  # fmt: skip
+            assert isinstance(done, Refunded), done
+
+    asyncio.run(once())
 
 
 def crediting(key: str, amount: str) -> Callable[[Any], Any]:
     def decide(seen: Any) -> Any:
+        row = ROWS[key]
+        item = Item(row=row, credited=seen.credited(row.id), amount=Decimal(amount))
         return credit(
-            seen.invoice, ROWS[key], seen.credited, Decimal(amount), "wrong",
-            balance=seen.balance, series="CN", at=seen.at,
+            seen.invoice, [item], "wrong", balance=seen.balance, series=invoicing.Series(name="CN"), at=seen.at
         )  # fmt: skip
 
     return decide
@@ -100,13 +143,13 @@ ROWS: dict[str, Any] = {}
 
 
 def do(till: BillingHarness, invoice: Invoice, decide: Callable[[Any], Any], key: str | None = None) -> None:
-    head = till.invoices()[invoice.customer_key, invoice.currency, invoice.start]
+    head = till.invoices().get((invoice.customer_key, invoice.currency, invoice.start), invoice)
     ROWS.update({row.outcome_key or "": row for row in till.rows(head)})
 
     async def once() -> None:
         async with connect(till.url) as client:
             done = await Invoices(client, KEYS, till.partitions).do(
-                invoice.id, decide, row=derived_id("line", key) if key else ""
+                invoice.id, decide, rows=[derived_id("line", key)] if key else []
             )
             assert isinstance(done, Operation), done
 
@@ -150,9 +193,9 @@ def test_what_the_biller_and_the_operations_made_is_clean_and_adds_up(till: Bill
     assert sum(one.subtotal for one in euro.stages.values()) == euro.settled + euro.added
     assert sum(one.subtotal for one in euro.stages.values()) == sum(h.subtotal for h in heads if h.currency == "EUR")
     assert euro.added == Decimal("18.35")
-    assert (euro.notes, euro.noted) == (2, Decimal("0.7"))
+    assert (euro.notes, euro.noted) == (3, Decimal("0.9"))
     assert (euro.balances, euro.balance) == (0, 0)  # the next invoice has used it
-    assert yen.stages["void"].subtotal == 11
+    assert (yen.stages["void"].invoices, yen.stages["void"].subtotal) == (1, 11), "a revised one is left out"
 
 
 def test_a_biller_that_never_ran_leaves_all_lines_waiting(till: BillingHarness) -> None:
@@ -230,6 +273,19 @@ def note(till: BillingHarness, *words: Any) -> None:
     till.redis.hset(KEYS.note(id_.decode()), *words)
 
 
+def payments(till: BillingHarness, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    rows(till, KEYS.payments(till.invoices()[CLOSED].id), change)
+
+
+def entry(record: bytes, **members: Any) -> bytes:
+    return encode_payment(msgspec.structs.replace(decode_payment(record), **members))
+
+
+def refund(till: BillingHarness, **members: Any) -> bytes:
+    stored = decode_refund("acme", 0, till.redis.lindex(KEYS.refunds("acme"), 0))
+    return encode_refund(msgspec.structs.replace(stored, **members))
+
+
 Tamper = Callable[[BillingHarness], Any]
 TAMPERED: dict[str, tuple[Tamper, tuple[Any, str, str]]] = {
     "a row of a closed invoice is gone": (
@@ -282,7 +338,53 @@ TAMPERED: dict[str, tuple[Tamper, tuple[Any, str, str]]] = {
     "a credit note that is none": (lambda t: note(t, "rows", "x"), (CLOSED, "", "credit note ")),
     "no head": (lambda t: t.redis.delete(KEYS.invoice(t.invoices()[OPEN].id)), (None, "", "invoice")),
     "a total": (lambda t: head(t, LATER, "total", "1"), (LATER, "", "total")),
-    "what was carried": (lambda t: head(t, LATER, "carried", "0"), (None, "", "balance of acme in EUR")),
+    "what the balance paid": (lambda t: head(t, LATER, "balance_used", "0"), (None, "", "balance of acme in EUR")),
+    "a status that is not due": (
+        lambda t: (head(t, LATER, "status", "paid"), head(t, LATER, "paid_at", 5)), (LATER, "", "status where")),
+    "a due date": (lambda t: head(t, LATER, "due_date", "2030-01-01"), (LATER, "", "due_date")),
+    "an issue date": (lambda t: head(t, LATER, "issue_date", "2030-01-01"), (LATER, "", "issue_date")),
+    "a payment is gone": (
+        lambda t: t.redis.rpop(KEYS.payments(t.invoices()[CLOSED].id)), (CLOSED, "", "payments_total")),
+    "a reversal is gone": (lambda t: payments(t, lambda found: [found[0], found[2]]), (CLOSED, "", "payments_total")),
+    "a reversal of nothing": (
+        lambda t: payments(t, lambda found: [found[1], *found]), (CLOSED, "", "payment that entry 0 reverses")),
+    "a reversal of another amount": (
+        lambda t: payments(t, lambda found: [found[0], entry(found[1], amount=Decimal(2)), found[2]]),
+        (CLOSED, "", "reversal 1")),
+    "the amount of a payment": (
+        lambda t: payments(t, lambda found: [*found[:2], entry(found[2], amount=Decimal(31))]),
+        (CLOSED, "", "payments_total")),
+    "more is applied than was paid": (
+        lambda t: payments(t, lambda found: [*found[:2], entry(found[2], applied=Decimal(31))]),
+        (CLOSED, "", "payment 2: applied")),
+    "a payment that is none": (lambda t: payments(t, lambda found: [*found[:2], b"x"]), (CLOSED, "", "payment 2")),
+    "what payments applied": (lambda t: head(t, CLOSED, "payments_applied", "0"), (CLOSED, "", "payments_applied")),
+    "what was paid": (lambda t: head(t, CLOSED, "payments_total", "40"), (None, "", "balance of acme in EUR")),
+    "a count of payments": (lambda t: head(t, CLOSED, "live_payments", 0), (CLOSED, "", "live_payments")),
+    "a count of entries": (lambda t: head(t, CLOSED, "payment_entries", 2), (CLOSED, "", "payment_entries")),
+    "what a credit note applied": (
+        lambda t: note(t, "applied", "0.1"), (CLOSED, "", "notes_applied")),
+    "more is applied than was noted": (
+        lambda t: note(t, "applied", "9"), (CLOSED, "", "credit note CN-000001: applied")),
+    "what credit notes applied": (lambda t: head(t, CLOSED, "notes_applied", "0"), (CLOSED, "", "notes_applied")),
+    "a refund is gone": (lambda t: t.redis.delete(KEYS.refunds("acme")), (None, "", "balance of acme in EUR")),
+    "the amount of a refund": (
+        lambda t: t.redis.lset(KEYS.refunds("acme"), 0, refund(t, amount=Decimal(1))),
+        (None, "", "balance of acme in EUR")),
+    "a refund that is none": (
+        lambda t: t.redis.lset(KEYS.refunds("acme"), 0, b"x"), (None, "", "refund 0 of acme")),
+    "the digits of a balance": (
+        lambda t: t.redis.delete(KEYS.currencies("acme")), (None, "", "digits of balance of acme in EUR")),
+    "the next edition": (
+        lambda t: t.redis.hdel(KEYS.invoice(t.invoices()["acme", "JPY", START].id), "revised_by"),
+        (None, "", "")),
+    "the edition before": (
+        lambda t: t.redis.hset(KEYS.invoice(second(t).id), "revises", "ab" * 32), ("", "", "revises")),
+    "the rows of an edition": (
+        lambda t: t.redis.delete(KEYS.lines(second(t).id)), (None, "yen-h", "row")),
+    "the balance of a void one": (
+        lambda t: t.redis.hset(KEYS.invoice(second(t).id), "balance_used", "1"),
+        (None, "", "balance_used of a void invoice")),
     "what was credited": (lambda t: head(t, LATER, "credited", "0"), (LATER, "", "credited")),
     "what was noted": (lambda t: head(t, CLOSED, "noted", "0"), (CLOSED, "", "noted")),
     "a status": (lambda t: head(t, LATER, "status", "paid"), (LATER, "", "paid_at where the status is paid")),
@@ -314,9 +416,11 @@ TAMPERED: dict[str, tuple[Tamper, tuple[Any, str, str]]] = {
     "a number is free again": (lambda t: t.redis.hdel(KEYS.numbers, "INV-000002"), (None, "", "number INV-000002")),
     "a number was given twice": (
         lambda t: t.redis.hset(KEYS.numbers, "INV-000002", t.invoices()[CLOSED].id), (None, "", "number INV-000002")),
-    "a number was left out": (lambda t: t.redis.hincrby(KEYS.series, "INV", 1), (None, "", "number INV-000004")),
+    "a number was left out": (lambda t: t.redis.hincrby(KEYS.series, "INV", 1), (None, "", "number INV-000005")),
     "a number nobody gave": (lambda t: t.redis.hset(KEYS.numbers, "INV-9", "ab"), (None, "", "number INV-9")),
-    "a counter that went back": (lambda t: t.redis.hincrby(KEYS.series, "INV", -1), (None, "", "number INV-000003")),
+    "a counter that went back": (lambda t: t.redis.hincrby(KEYS.series, "INV", -1), (None, "", "number INV-000004")),
+    "a first number": (
+        lambda t: t.redis.hset(KEYS.first_numbers, "INV", 2), (None, "", "number INV-000001")),
     "a number on the invoice": (lambda t: head(t, LATER, "number", "INV-7"), (LATER, "", "number INV-7")),
     "not listed": (
         lambda t: t.redis.zrem(KEYS.invoices, t.invoices()[OPEN].id), (OPEN, "", "place in the list of invoices")),

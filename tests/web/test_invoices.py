@@ -120,8 +120,10 @@ class TestReading:
         done(api, one, "credit", {"outcome_key": "ticket-1", "amount": "1.50", "reason": "late"})
         found = api.get(f"/v1/invoices/{one.id}")
         assert (found["subtotal"], found["total"], found["noted"], found["balance"]) == (
-            "10.00", "10.00", "1.50", "1.50"
+            "10.00", "10.00", "1.50", "0.00"
         )  # fmt: skip
+        assert (found["due"], found["notes_applied"], found["payments"]) == ("8.50", "1.50", [])
+        assert (found["issue_date"], found["edition"]) == (found["issued_at"][:10], 1)
         [note] = found["credit_notes"]
         assert (note["number"], note["amount"], note["invoice_id"]) == ("CN-000001", "1.50", one.id)
         assert found["period_start"] == "2096-10-01T00:00:00.000Z"
@@ -288,7 +290,9 @@ class TestDoing:
     ) -> None:
         one = put(api, closed=False)
         before = everything(api)
-        message = refused(post(api, one, operation, {"reason": "wrong"}), 409, "CONFLICT")
+        message = refused(
+            post(api, one, operation, {"reason": "wrong"} if operation == "void" else None), 409, "CONFLICT"
+        )
         assert ";" in message, "the problem; the remedy"
         assert everything(api) == before
         assert changes(api) == []
@@ -324,7 +328,8 @@ class TestDoing:
         assert (early["credit_note"], early["line"]["amount"], early["balance"]) == (None, "-1.50", "0.00")
         assert done(api, one, "issue")["total"] == "8.50"
         late = done(api, one, "credit", {"row_id": ROWS[0].id, "reason": "all of it"})
-        assert (late["credit_note"]["amount"], late["balance"]) == ("4.50", "4.50")
+        assert (late["credit_note"]["amount"], late["balance"]) == ("4.50", "0.00")
+        assert (late["credit_note"]["applied"], late["invoice"]["due"]) == ("4.50", "4.00")
         assert late["line"]["corrects"] == ROWS[0].id
         message = refused(post(api, one, "credit", {"row_id": ROWS[0].id, "reason": "more"}), 409, "CONFLICT")
         assert "nothing of the row remains" in message

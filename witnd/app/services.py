@@ -21,7 +21,7 @@ from witnd.store.invoices.reads import Invoices
 from witnd.store.journal.journal import read_numbers
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.meta import Meta, open_meta
-from witnd.store.server.durability import confirm_once
+from witnd.store.server.durability import Confirm, confirm_once, nothing_to_confirm
 
 
 class Services(Struct, kw_only=True):
@@ -87,7 +87,9 @@ def services_without_daemon(config: Config, server: Endpoint, client: Redis, met
     keys = GlobalKeys(prefix)
     # Few commands need the journal: those that issue a number.
     numbers = cache(lambda: read_numbers(config.daemon.state_dir, prefix, None if meta is None else meta.deployment))
-    confirm = partial(confirm_once, server, keys.confirmed, config.redis.durability, "witnd-command")
+    confirm: Confirm = nothing_to_confirm
+    if config.redis.durability.mode != "server":
+        confirm = partial(confirm_once, server, keys.confirmed, config.redis.durability, "witnd-command")
     return Services(
         config=config,
         server=server,

@@ -27,7 +27,7 @@ COMMANDS = {
     "events": ("witnd.cli.events.events:events", "Show the fate of events; retry or remove held ones."),
     "outcomes": ("witnd.cli.events.outcomes:outcomes", "List outcomes."),
     "explain": ("witnd.cli.events.explain:explain", "Explain how an outcome was decided and priced."),
-    "invoices": ("witnd.cli.billing.invoices:invoices", "List, show, issue, pay, void, credit and export invoices."),
+    "invoices": ("witnd.cli.billing.invoices:invoices", "Issue, void, credit and export invoices; record payments."),
     "deliveries": ("witnd.cli.events.deliveries:deliveries", "List and show webhook deliveries; resend them."),
     "status": ("witnd.cli.operate.status:status", "Show which daemon owns each partition."),
     "tokens": ("witnd.cli.operate.tokens:tokens", "List API tokens; create and revoke them."),

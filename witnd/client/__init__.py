@@ -1,4 +1,4 @@
-"""The client library: send events, read outcomes, verify webhooks.
+"""The client library: send events, read outcomes, bill customers, verify webhooks.
 
     from witnd.client import Client
 
@@ -8,7 +8,18 @@
 It imports nothing of the daemon. `AsyncClient` imports aiohttp and `RedisSender` imports redis at the first use.
 """
 
-from witnd.client.answers import Fate, Outcome, OutcomeDetail, Page
+from witnd.client.answers import (
+    Balance,
+    CreditResult,
+    Fate,
+    Invoice,
+    Outcome,
+    OutcomeDetail,
+    Page,
+    Payment,
+    PaymentResult,
+    RefundResult,
+)
 from witnd.client.async_client import AsyncClient
 from witnd.client.blocking import Client
 from witnd.client.errors import (
@@ -33,12 +44,15 @@ from witnd.client.webhook import verify_webhook
 __all__ = [
     "ApiError",
     "AsyncClient",
+    "Balance",
     "Client",
     "ConflictError",
+    "CreditResult",
     "Detail",
     "Event",
     "EventReceipt",
     "Fate",
+    "Invoice",
     "NoAnswerError",
     "NotAllowedError",
     "NotFoundError",
@@ -46,8 +60,11 @@ __all__ = [
     "Outcome",
     "OutcomeDetail",
     "Page",
+    "Payment",
+    "PaymentResult",
     "RateLimitedError",
     "RedisSender",
+    "RefundResult",
     "Retries",
     "SignatureError",
     "UnavailableError",

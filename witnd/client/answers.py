@@ -63,6 +63,80 @@ class Fate(Struct, frozen=True, kw_only=True):
     agent_key: str | None = None
 
 
+class Payment(Struct, frozen=True, kw_only=True):
+    """A payment of an invoice. `applied` paid the invoice; the rest went to the customer's balance."""
+
+    id: str
+    amount: str
+    applied: str
+    date: str
+    method: str | None = None
+    reference: str | None = None
+    reversed: bool = False
+
+
+class Invoice(Struct, frozen=True, kw_only=True):
+    """An invoice. `due` is null for an open, draft or void one. Only `invoice` returns its payments and credit notes.
+    `revises` and `revised_by` are the ids of the editions before and after it."""
+
+    id: str
+    number: str | None
+    status: str
+    closed: bool
+    customer_key: str
+    currency: str
+    period_start: str
+    period_end: str
+    subtotal: str
+    credited: str
+    total: str | None
+    balance_used: str
+    due: str | None
+    issue_date: str | None = None
+    due_date: str | None = None
+    edition: int = 1
+    revises: str | None = None
+    revised_by: str | None = None
+    payments: list[Payment] = []
+    credit_notes: list[dict[str, Any]] = []
+
+
+class PaymentResult(Payment, frozen=True, kw_only=True):
+    """A payment, its invoice afterwards, and the customer's balance in its currency."""
+
+    invoice: Invoice
+    balance: str
+
+
+class CreditResult(Struct, frozen=True, kw_only=True):
+    """The lines of a credit, the credit note if the invoice was issued, and the customer's balance."""
+
+    invoice: Invoice
+    lines: list[dict[str, Any]]
+    credit_note: dict[str, Any] | None
+    balance: str
+
+
+class Balance(Struct, frozen=True, kw_only=True):
+    """A customer's balance in one currency."""
+
+    currency: str
+    balance: str
+
+
+class RefundResult(Struct, frozen=True, kw_only=True):
+    """A refund, and the customer's balance afterwards."""
+
+    id: str
+    customer_key: str
+    currency: str
+    amount: str
+    date: str
+    balance: str
+    method: str | None = None
+    reference: str | None = None
+
+
 class Page(Struct, frozen=True, kw_only=True):
     """One page of outcomes. `next_cursor` is null at the end."""
 

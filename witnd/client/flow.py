@@ -1,8 +1,8 @@
 """The protocol of the API without sockets: requests, responses and retries.
 
 Each function is a generator that yields requests and pauses and receives responses. `Client` and `AsyncClient` run
-them, so both behave the same. All requests may be repeated: reads change nothing, and every event has an idempotency
-key before it is first sent.
+them, so both behave the same. All requests may be repeated: reads change nothing, and every event and every change of
+an invoice has an idempotency key before it is first sent.
 """
 
 import random
@@ -42,6 +42,7 @@ class Request(NamedTuple):
     method: str
     target: str
     body: bytes | None = None
+    key: str | None = None  # the `Idempotency-Key` of a change, so that it may be repeated
 
 
 class Answer(NamedTuple):
@@ -163,7 +164,8 @@ def _seconds(text: str | None) -> float | None:
         return None
 
 
-def _read(answer: Answer, type_: type[T]) -> T:
+def read_answer(answer: Answer, type_: type[T]) -> T:
+    """Return the response as a value."""
     try:
         return msgspec.json.decode(answer.body, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -179,7 +181,7 @@ def _read(answer: Answer, type_: type[T]) -> T:
 def send(event: Event, retries: Retries) -> Flow[EventReceipt]:
     try:
         answer = yield from exchange(Request("POST", "/v1/events", event.body()), retries)
-        taken = _read(answer, _EventResponse)
+        taken = read_answer(answer, _EventResponse)
     except errors.WitndError as error:
         error.events = (event,)
         raise
@@ -229,7 +231,7 @@ def _send_batch(
         except errors.ApiError as refused:
             refused.details = tuple(_with_batch_index(detail, places) for detail in refused.details)
             raise
-        taken = _read(answer, _BatchResponse)
+        taken = read_answer(answer, _BatchResponse)
         for place, id_ in zip(places, taken.ids, strict=False):
             if id_ is not None:
                 key, identity = events[place].key, events[place].idempotency_key
@@ -259,7 +261,7 @@ def _get(path: Sequence[str], query: Mapping[str, str | int | None], type_: type
     target = "/v1/" + "/".join(quote(part, safe="") for part in path)
     given = urlencode({name: value for name, value in query.items() if value is not None}, quote_via=quote)
     answer = yield from exchange(Request("GET", f"{target}?{given}" if given else target), retries)
-    return _read(answer, type_)
+    return read_answer(answer, type_)
 
 
 def outcome(key: str, retries: Retries) -> Flow[OutcomeDetail]:

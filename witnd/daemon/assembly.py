@@ -40,7 +40,7 @@ from witnd.store.meta import open_meta, read_meta
 from witnd.store.server import embedded
 from witnd.store.server.clients import open_clients
 from witnd.store.server.connection import Endpoint, endpoint
-from witnd.store.server.durability import Confirmations
+from witnd.store.server.durability import Confirmations, nothing_to_confirm
 from witnd.web.http.metrics import render
 from witnd.web.routes import HTML_ERRORS, PAGES, ROUTES
 
@@ -120,7 +120,7 @@ class Daemon:
                 slots=Slots(sizes(total_for(files.open_files_limit()))),
                 calls=CallLimits(),
                 changed=self._report_state,
-                confirm_shared=shared_writes.confirm,
+                confirm_shared=shared_writes.confirm if shared_writes.is_needed else nothing_to_confirm,
                 has_others=lambda: self._sharing is not None and self._sharing.has_others,
             )
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]

@@ -16,6 +16,7 @@ from witnd.store.clock.watch import ClockWatch
 from witnd.store.errors import Fenced, LostData, LostSteps, StoreRefused, StoreUnavailable, Unsafe, leaves
 from witnd.store.invoices.ledger import Ledger
 from witnd.store.invoices.reads import Invoices
+from witnd.store.invoices.series import invoice_series
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
@@ -164,7 +165,7 @@ class Billing:
         self.alarm = None
 
     async def _issue(self, id_: str) -> bool:
-        return await self._invoices.issue_due(id_, self._config.billing.series)
+        return await self._invoices.issue_due(id_, invoice_series(self._config.billing))
 
     async def _safe(self) -> bool:
         """Return whether Redis is safe to store invoices in."""

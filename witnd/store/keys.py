@@ -62,12 +62,17 @@ has no hash tag: every version of witnd reads it first, to check the format of t
 | `witn:{shared}:billing:credits:<id>` | list | credit rows of an invoice | operations | for ever |
 | `witn:{shared}:billing:credited:<id>` | hash | row id → how much of it was credited | operations | for ever |
 | `witn:{shared}:billing:changes:<id>` | hash | token of an operation → what it did | operations | for ever |
+| `witn:{shared}:billing:payments:<id>` | list | payments of an invoice, and their reversals | operations | for ever |
 | `witn:{shared}:billing:invoices` | zset | invoice id → start of its period in ms | biller | for ever |
 | `witn:{shared}:billing:customer:<key>` | zset | the same for one customer | biller | for ever |
 | `witn:{shared}:billing:open` | zset | drafts of open periods → end of the period in ms | biller | until closed |
 | `witn:{shared}:billing:to_issue` | zset | closed drafts → end of period in ms | biller, operations | until issued |
 | `witn:{shared}:billing:balance` | hash | `<currency>:<customer key>` → credit to use | operations | for ever |
+| `witn:{shared}:billing:currencies:<customer key>` | hash | currency → its minor digits | operations | for ever |
+| `witn:{shared}:billing:refunds:<customer key>` | list | refunds of a customer's balances | refunds | for ever |
+| `witn:{shared}:billing:refund_tokens:<customer key>` | hash | token of a refund → its place | refunds | for ever |
 | `witn:{shared}:billing:series` | hash | series → the last number given in it | operations | for ever |
+| `witn:{shared}:billing:first_numbers` | hash | series → its first number, if it is not 1 | operations | for ever |
 | `witn:{shared}:billing:numbers` | hash | number → id of the invoice or credit note | operations | for ever |
 | `witn:{shared}:billing:lost_numbers` | hash | series → spans (`3-7 12-12`) of lost numbers | repair | for ever |
 | `witn:{shared}:billing:note:<id>` | hash | a credit note | operations | for ever |
@@ -105,19 +110,9 @@ class GlobalKeys:
     """Keys that all partitions share, except those of invoices."""
 
     __slots__ = (
-        "base",
-        "catalogue",
-        "catalogue_head",
-        "changes",
-        "clock",
-        "confirmed",
-        "daemons",
-        "endpoints",
-        "meta",
-        "prefix",
-        "tokens",
-        "tokens_used",
-    )
+        "base", "catalogue", "catalogue_head", "changes", "clock", "confirmed", "daemons", "endpoints", "meta",
+        "prefix", "tokens", "tokens_used",
+    )  # fmt: skip
 
     def __init__(self, prefix: str) -> None:
         base = _shared(prefix)
@@ -240,19 +235,9 @@ class BillingKeys:
     """Keys of invoices. They are in the shared slot, because an invoice has lines from many partitions."""
 
     __slots__ = (
-        "balance",
-        "base",
-        "change_log",
-        "invoices",
-        "lost_numbers",
-        "notes",
-        "numbers",
-        "open",
-        "owner",
-        "series",
-        "state",
-        "to_issue",
-    )
+        "balance", "base", "change_log", "first_numbers", "invoices", "lost_numbers", "notes", "numbers", "open",
+        "owner", "series", "state", "to_issue",
+    )  # fmt: skip
 
     def __init__(self, prefix: str) -> None:
         base = f"{_shared(prefix)}:billing"
@@ -265,6 +250,7 @@ class BillingKeys:
         self.balance = f"{base}:balance"
         self.change_log = GlobalKeys(prefix).changes
         self.series = f"{base}:series"
+        self.first_numbers = f"{base}:first_numbers"
         self.numbers = f"{base}:numbers"
         self.lost_numbers = f"{base}:lost_numbers"
         self.notes = f"{base}:notes"
@@ -289,6 +275,18 @@ class BillingKeys:
 
     def changes(self, id_: str) -> str:
         return f"{self.base}:changes:{id_}"
+
+    def payments(self, id_: str) -> str:
+        return f"{self.base}:payments:{id_}"
+
+    def currencies(self, customer_key: str) -> str:
+        return f"{self.base}:currencies:{customer_key}"
+
+    def refunds(self, customer_key: str) -> str:
+        return f"{self.base}:refunds:{customer_key}"
+
+    def refund_tokens(self, customer_key: str) -> str:
+        return f"{self.base}:refund_tokens:{customer_key}"
 
     def customer(self, key: str) -> str:
         return f"{self.base}:customer:{key}"

@@ -2,18 +2,17 @@
 
 from witnd.web.api import (
     changes,
-    credit_notes,
     deliveries,
     docs,
     events,
     fates,
     health,
-    invoices,
     outcomes,
     overview,
     problems,
     tokens,
 )
+from witnd.web.api.billing import balances, credit_notes, invoice_operations, invoices
 from witnd.web.api.catalogue import agents, customers, notification_rules, rate_cards
 from witnd.web.dashboard.pages.all import PAGES
 from witnd.web.dashboard.view import PREFIX, refused_page
@@ -27,6 +26,7 @@ __all__ = [
     "PAGES",
     "ROUTES",
     "agents",
+    "balances",
     "changes",
     "credit_notes",
     "customers",
@@ -35,6 +35,7 @@ __all__ = [
     "events",
     "fates",
     "health",
+    "invoice_operations",
     "invoices",
     "notification_rules",
     "outcomes",

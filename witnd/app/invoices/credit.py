@@ -1,16 +1,17 @@
-"""Credit an outcome's line, or another row of an invoice."""
+"""Credit rows of an invoice: outcomes' lines, and the amounts added when its period closed."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
 
-from witnd.app.errors import Refused, invalid, not_found, unavailable
+from witnd.app.errors import Refused, all_invalid, invalid, not_found, unavailable
 from witnd.app.invoices.lines import lines_of
 from witnd.app.invoices.operations import check_reason, do, reuse_error
 from witnd.app.services import Services
 from witnd.domain.invoices import credit as crediting
-from witnd.domain.invoices.credit import parse_amount
+from witnd.domain.invoices.credit import MAX_ITEMS
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import (
     CreditNoteJson,
@@ -20,34 +21,54 @@ from witnd.domain.invoices.json_form import (
     invoice_json,
     line_json,
 )
-from witnd.domain.invoices.operations import CreditNote, Decision, Refusal, invoice_label
+from witnd.domain.invoices.operations import Change, CreditNote, Decision, Refusal, invoice_label
+from witnd.domain.invoices.payment import parse_amount
 from witnd.domain.outcomes.explain import STATUS_TEXT
 from witnd.domain.outcomes.partitioning import partition_of
-from witnd.domain.values.money import minor_text
+from witnd.domain.values.mistake import Mistake
+from witnd.domain.values.money import exact_sum, minor_text
 from witnd.store.access.change_log import Author
 from witnd.store.errors import StoreUnavailable
-from witnd.store.invoices.change import Operation, Snapshot
+from witnd.store.invoices.change import Operation
+from witnd.store.invoices.change_arguments import Snapshot
 from witnd.store.invoices.lines import SearchLimit, StaleCursor
+from witnd.store.invoices.series import credit_series
 from witnd.store.query.reads import open_reads
 from witnd.store.records.codec import OutcomeRecord, terms_of
 
 SHORTEST_ID: Final = 6  # characters of a row's id
 
 
+class Item(Struct, frozen=True, kw_only=True):
+    """What to credit of a row: an amount, or all that remains if None."""
+
+    row: Row
+    amount: str | None = None
+
+
 class Credit(Struct, frozen=True, kw_only=True):
-    """A credit. `row` is its row on the draft or on the credit note."""
+    """A credit. `rows` are its rows on the draft or on the credit note."""
 
     done: Operation
-    row: Row
+    rows: tuple[Row, ...]
     note: CreditNote | None
     balance: Decimal
 
 
 class Credited(Struct, frozen=True, kw_only=True):
-    """A credit: a line on the draft, or on a credit note. `balance`: the customer's remaining credit."""
+    """A credit: a line on the draft, or on a credit note. `balance`: the customer's balance."""
 
     invoice: InvoiceJson
     line: LineJson
+    credit_note: CreditNoteJson | None
+    balance: str
+
+
+class RowsCredited(Struct, frozen=True, kw_only=True):
+    """A credit: lines on the draft, or on a credit note. `balance`: the customer's balance."""
+
+    invoice: InvoiceJson
+    lines: list[LineJson]
     credit_note: CreditNoteJson | None
     balance: str
 
@@ -56,24 +77,29 @@ async def credit(
     services: Services,
     author: Author,
     invoice: Invoice,
-    row: Row,
-    *,
-    amount: str | None,
+    items: Sequence[Item],
     reason: str,
+    *,
     token: str | None = None,
+    dry_run: bool = False,
 ) -> Credit:
-    """Credit `amount` of a row; None for all that is left. `token` is as in `operations.do`."""
+    """Credit rows of an invoice together: as rows on a draft, or with one credit note. `token` and `dry_run` are as in
+    `operations.do`."""
     check_reason(reason)
-    wish = _amount(amount, invoice)
-    series = services.config.billing.credit_series
+    _check_items(items)
+    amounts = _amounts(items, invoice)
+    series = credit_series(services.config.billing)
 
     def decide(seen: Snapshot) -> Decision:
-        return crediting.credit(
-            seen.invoice, row, seen.credited, wish, reason, balance=seen.balance, series=series, at=seen.at
-        )
+        wanted = [
+            crediting.Item(row=item.row, credited=seen.credited(item.row.id), amount=amount)
+            for item, amount in zip(items, amounts, strict=True)
+        ]
+        return crediting.credit(seen.invoice, wanted, reason, balance=seen.balance, series=series, at=seen.at)
 
     try:
-        done = await do(services, author, invoice, "credit", decide, row=row.id, token=token)
+        ids = [item.row.id for item in items]
+        done = await do(services, author, invoice, "credit", decide, rows=ids, token=token, dry_run=dry_run)
     except StoreUnavailable as silent:
         remedy = (
             "check the invoice's credits before you retry; use an Idempotency-Key to retry safely"
@@ -82,22 +108,80 @@ async def credit(
         )
         raise unavailable(f"credit not confirmed ({silent}); {remedy}") from silent
     assert isinstance(done, Operation), done  # a credit is never there already
-    given, note = await _given(services, done)
-    if given.corrects != row.id or given.reason != reason or (wish is not None and Decimal(given.amount or 0) != -wish):
-        gave = f"{(given.amount or '').lstrip('-')} {invoice.currency}"
-        raise reuse_error(author, f"credited {gave} of the line {given.corrects} ({given.reason})")
+    if done.preview is not None:
+        return await _preview(services, done, done.preview)
+    rows, note = await _given(services, done)
+    if done.repeated and not _is_same(rows, items, amounts, reason):
+        raise reuse_error(author, _what_it_did(rows, invoice))
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
-    return Credit(done=done, row=given, note=note, balance=balance)
+    return Credit(done=done, rows=rows, note=note, balance=balance)
+
+
+async def _preview(services: Services, done: Operation, change: Change) -> Credit:
+    """Return what a credit would do."""
+    balance = change.balance
+    if balance is None:
+        balance = await services.invoices.balance(done.invoice.customer_key, done.invoice.currency)
+    rows = change.rows if change.note is None else change.note.rows
+    return Credit(done=done, rows=rows, note=change.note, balance=balance)
 
 
 def credited_json(credit: Credit) -> Credited:
+    """Return the credit of one row."""
+    all_ = rows_credited_json(credit)
+    return Credited(invoice=all_.invoice, line=all_.lines[0], credit_note=all_.credit_note, balance=all_.balance)
+
+
+def rows_credited_json(credit: Credit) -> RowsCredited:
     invoice = credit.done.invoice
-    return Credited(
+    return RowsCredited(
         invoice=invoice_json(invoice),
-        line=line_json(invoice, credit.row),
+        lines=[line_json(invoice, row) for row in credit.rows],
         credit_note=None if credit.note is None else credit_note_json(credit.note),
         balance=minor_text(credit.balance, invoice.digits),
     )
+
+
+def _check_items(items: Sequence[Item]) -> None:
+    """Refuse no items, too many, and a row that is there twice."""
+    if not items:
+        raise invalid("items", "is empty; name at least one line to credit")
+    if len(items) > MAX_ITEMS:
+        raise invalid("items", f"has {len(items)} lines; credit at most {MAX_ITEMS} at a time")
+    ids = [item.row.id for item in items]
+    repeated = [Mistake(f"items[{at}].line", "must not be repeated") for at, id_ in enumerate(ids) if id_ in ids[:at]]
+    if repeated:
+        raise all_invalid(repeated)
+
+
+def _amounts(items: Sequence[Item], invoice: Invoice) -> list[Decimal | None]:
+    found: list[Decimal | None] = []
+    mistakes: list[Mistake] = []
+    for at, item in enumerate(items):
+        try:
+            found.append(None if item.amount is None else parse_amount(item.amount, invoice.currency, invoice.digits))
+        except ValueError as wrong:
+            path = "amount" if len(items) == 1 else f"items[{at}].amount"
+            mistakes.append(Mistake(path, f"{item.amount!r} {wrong}"))
+    if mistakes:
+        raise all_invalid(mistakes)
+    return found
+
+
+def _is_same(rows: Sequence[Row], items: Sequence[Item], amounts: Sequence[Decimal | None], reason: str) -> bool:
+    """Return whether an earlier credit is what the caller asks for."""
+    return len(rows) == len(items) and all(
+        row.corrects == item.row.id
+        and row.reason == reason
+        and (amount is None or Decimal(row.amount or 0) == amount.copy_negate())
+        for row, item, amount in zip(rows, items, amounts, strict=True)
+    )
+
+
+def _what_it_did(rows: Sequence[Row], invoice: Invoice) -> str:
+    amount = exact_sum(Decimal(row.amount or 0) for row in rows).copy_negate()
+    lines = f"the line {rows[0].corrects}" if len(rows) == 1 else f"{len(rows)} lines"
+    return f"credited {minor_text(amount, invoice.digits)} {invoice.currency} of {lines} ({rows[0].reason})"
 
 
 async def left(services: Services, invoice: Invoice, row: Row) -> tuple[LineJson, str]:
@@ -107,13 +191,6 @@ async def left(services: Services, invoice: Invoice, row: Row) -> tuple[LineJson
     if isinstance(most, Refusal):
         raise Refused("CONFLICT", most.problem, remedy=most.remedy)
     return line_json(invoice, row), minor_text(most, invoice.digits)
-
-
-def _amount(text: str | None, invoice: Invoice) -> Decimal | None:
-    try:
-        return None if text is None else parse_amount(text, invoice)
-    except ValueError as wrong:
-        raise invalid("amount", f"{text!r} {wrong}") from None
 
 
 async def billed_row(services: Services, invoice: Invoice, *, outcome_key: str | None, row_id: str | None) -> Row:
@@ -181,12 +258,18 @@ async def _record(services: Services, outcome_key: str) -> OutcomeRecord | None:
     return record
 
 
-async def _given(services: Services, done: Operation) -> tuple[Row, CreditNote | None]:
+async def _given(services: Services, done: Operation) -> tuple[tuple[Row, ...], CreditNote | None]:
+    """Return the credit rows of a written operation, and their credit note after issue."""
     if done.operation == "note":
         note = await services.invoices.note(done.made)
         assert note is not None, done
-        return note.rows[0], note
+        return note.rows, note
+    first, _, count = done.made.partition(":")
+    found: list[Row] = []
     async for row in services.invoices.rows.credits(done.invoice):
-        if row.id == done.made:
-            return row, None
-    raise AssertionError(done)
+        if found or row.id == first:
+            found.append(row)
+        if len(found) == int(count or 1):
+            break
+    assert found, done
+    return tuple(found), None

@@ -1,16 +1,25 @@
-"""Find and list invoices and credit notes; issue, pay and void an invoice. Each change is in the change log.
+"""Find and list invoices and credit notes; issue, void and revise an invoice. Each change is in the change log.
 
-The domain decides what may be done. Credits are in `credit`, exports in `exports`.
+The domain decides what may be done. Payments are in `payments`, credits in `credit`, exports in `exports`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 from witnd.app.errors import Refused, checked_cursor, invalid, invalid_cursor, not_found
 from witnd.app.services import Services
 from witnd.domain.invoices import operations as invoicing
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.json_form import CreditNoteJson, InvoiceJson, credit_note_json, invoice_json
+from witnd.domain.invoices.json_form import (
+    CreditNoteJson,
+    InvoiceJson,
+    PaymentJson,
+    credit_note_json,
+    invoice_json,
+    payment_json,
+)
 from witnd.domain.invoices.operations import CreditNote, Decision, Refusal, Unchanged, reason_refusal
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
@@ -18,9 +27,11 @@ from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Period, parse_period
 from witnd.store.access.change_log import Author
-from witnd.store.invoices.change import Operation, Snapshot
+from witnd.store.invoices.change import Operation
+from witnd.store.invoices.change_arguments import Snapshot
 from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Ambiguous, InvoiceFilter
+from witnd.store.invoices.series import invoice_series
 from witnd.store.page import Page
 
 STAGES: Final = ("open", "draft", "issued", "paid", "void")
@@ -28,13 +39,29 @@ STAGES: Final = ("open", "draft", "issued", "paid", "void")
 LOOKED_AT_MAX: Final = 2_000
 # Credit notes that come with their invoice; the list of credit notes has all.
 NOTES_SHOWN: Final = 100
+# The reason of a revised invoice, unless another is given.
+REVISED: Final = "replaced by a revised invoice"
 
 
 class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
-    """An invoice with its newest credit notes. `balance`: the customer's remaining credit."""
+    """An invoice with its payments and its newest credit notes. `balance`: the customer's balance in its currency."""
 
     balance: str
+    payments: list[PaymentJson]
     credit_notes: list[CreditNoteJson]
+
+
+class Revision(Struct, frozen=True, kw_only=True):
+    """A revised invoice, and the draft of its next edition."""
+
+    done: Operation | Unchanged
+    draft: Invoice
+
+
+class Revised(InvoiceJson, frozen=True, kw_only=True):
+    """The draft of the next edition, and the invoice that it replaces."""
+
+    voided: InvoiceJson
 
 
 # -- which -------------------------------------------------------------------------------------------------------------
@@ -125,10 +152,12 @@ async def _find(services: Services, name: str, kind: str, *, can_shorten: bool) 
 async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
     notes = await services.invoices.notes_of(invoice, max(0, invoice.notes - NOTES_SHOWN))
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
+    payments = await services.invoices.payments(invoice.id) if invoice.payment_entries else []
     head = invoice_json(invoice)
     return InvoiceInFull(
         **{name: getattr(head, name) for name in InvoiceJson.__struct_fields__},
         balance=minor_text(balance, invoice.digits),
+        payments=[payment_json(invoice, one) for one in payments],
         credit_notes=[credit_note_json(note) for note in reversed(notes)],
     )
 
@@ -162,29 +191,54 @@ async def notes_listed(
         return await services.invoices.notes(limit, after, customer=customer, most=most)
 
 
+def revised_json(revision: Revision) -> Revised:
+    draft = invoice_json(revision.draft)
+    return Revised(
+        **{name: getattr(draft, name) for name in InvoiceJson.__struct_fields__},
+        voided=invoice_json(revision.done.invoice),
+    )
+
+
 # -- doing -------------------------------------------------------------------------------------------------------------
 
 
-async def issue(services: Services, author: Author, invoice: Invoice) -> Operation | Unchanged:
+async def issue(
+    services: Services, author: Author, invoice: Invoice, *, dry_run: bool = False
+) -> Operation | Unchanged:
     """Issue a closed draft: give it its number and a final total."""
-    series = services.config.billing.series
-    decide = lambda seen: invoicing.issue(seen.invoice, seen.balance, series)  # noqa: E731 - as in the others
-    return await do(services, author, invoice, "issue", decide)
+    series = invoice_series(services.config.billing)
+    decide = lambda seen: invoicing.issue(seen.invoice, seen.balance, series, seen.at)  # noqa: E731 - as in the others
+    return await do(services, author, invoice, "issue", decide, dry_run=dry_run)
 
 
-async def pay(services: Services, author: Author, invoice: Invoice) -> Operation | Unchanged:
-    """Record that an issued invoice is paid."""
-    return await do(services, author, invoice, "pay", lambda seen: invoicing.pay(seen.invoice))
-
-
-async def void(services: Services, author: Author, invoice: Invoice, reason: str) -> Operation | Unchanged:
-    """Void an issued invoice."""
+async def void(
+    services: Services, author: Author, invoice: Invoice, reason: str, *, dry_run: bool = False
+) -> Operation | Unchanged:
+    """Void an issued invoice: write its money off."""
     check_reason(reason)
     decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731
-    done = await do(services, author, invoice, "void", decide)
+    done = await do(services, author, invoice, "void", decide, dry_run=dry_run)
     if isinstance(done, Operation) and done.repeated and done.invoice.reason != reason:
         raise reuse_error(author, "voided this invoice for another reason")
     return done
+
+
+async def revise(
+    services: Services, author: Author, invoice: Invoice, reason: str | None = None, *, dry_run: bool = False
+) -> Revision:
+    """Void an issued invoice, and open a draft with the same rows as its next edition."""
+    why = REVISED if reason is None else reason
+    check_reason(why)
+    decide = lambda seen: invoicing.revise(seen.invoice, seen.balance, why)  # noqa: E731
+    done = await do(services, author, invoice, "revise", decide, dry_run=dry_run)
+    if isinstance(done, Operation):
+        if done.repeated and reason not in (None, done.invoice.reason):
+            raise reuse_error(author, "revised this invoice for another reason")
+        if done.preview is not None and done.preview.draft is not None:
+            return Revision(done=done, draft=done.preview.draft)
+    draft = await services.invoices.get(done.invoice.revised_by or "")
+    assert draft is not None, done
+    return Revision(done=done, draft=draft)
 
 
 def check_reason(reason: str) -> None:
@@ -201,10 +255,12 @@ async def do(
     operation: str,
     decide: Callable[[Snapshot], Decision],
     *,
-    row: str = "",
+    rows: Sequence[str] = (),
     token: str | None = None,
+    dry_run: bool = False,
 ) -> Operation | Unchanged:
-    """Execute an operation once, and log it in the same step. Raise CONFLICT if the domain refuses it.
+    """Execute an operation once, and log it in the same step. With `dry_run`, only decide it. Raise CONFLICT if the
+    domain refuses it.
 
     `token` identifies the operation across calls; by default it follows from the author's idempotency key. Invoices
     store tokens, so their form must never change: a repeated credit would count as a new one.
@@ -212,7 +268,8 @@ async def do(
     key = author.idempotency_key
     if token is None and key is not None:
         token = derived_id("api", operation, key)
-    done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=entry_maker(author, operation))
+    logged = entry_maker(author, operation)
+    done = await services.invoices.do(invoice.id, decide, rows=rows, token=token, logged=logged, dry_run=dry_run)
     if isinstance(done, Refusal):
         raise Refused("CONFLICT", done.problem, remedy=done.remedy)
     return done

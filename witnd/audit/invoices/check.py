@@ -8,13 +8,14 @@ from zlib import crc32
 from msgspec import Struct
 
 from witnd.audit.findings import RESTORE, Findings, command_remedy, parse_row
+from witnd.audit.invoices.balances import check_payments
 from witnd.audit.invoices.credits import RowCredits, check_credited_rows, check_credits
 from witnd.audit.invoices.heads import check_head, check_references
 from witnd.audit.invoices.lines import CONTENT, Content, LineStreams, Positions, StreamLine, line_content, row_content
 from witnd.audit.invoices.pricing import GroupUnits, Prices, Pricing
 from witnd.audit.invoices.rows import RowTotals, count_rows
 from witnd.audit.invoices.snapshot import InvoiceSnapshot
-from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.invoice import Invoice, Row, edition_id
 from witnd.domain.values.money import difference, plain
 from witnd.domain.values.period import Calendar, Period
 from witnd.store.keys import BillingKeys
@@ -77,6 +78,7 @@ class InvoiceChecker:
         """Check an invoice. Returns None if it changed meanwhile; then ignore the findings."""
         invoice, keys = snapshot.invoice, self._keys
         check_head(keys, snapshot, point.calendar, point.closed_to, findings)
+        check_payments(keys, snapshot, findings)
         balance = await check_references(self._reads, keys, invoice, findings)
         given: dict[str, RowCredits] = {}
         if snapshot.credits or snapshot.credited or invoice.notes or invoice.credited or invoice.noted:
@@ -167,14 +169,14 @@ class InvoiceChecker:
             expected = f"of {line_totals.lines} lines"
             findings.differ("rows", expected, f"{row_totals.lines}, or with other content", RESTORE)
             return
-        before = findings.count
+        before, first = findings.count, edition_id(snapshot.invoice, 1)
         slices = max(line_totals.lines, row_totals.lines) // MAX_COMPARED_LINES + 1
         for number in range(slices):
             lines: dict[str, Content] = {}
             async for page in self._streams.lines_between(self._period.start, self._period.end, self._began, read):
                 for item in page:
                     key = item.line.outcome_key
-                    if self._invoice_of(item) == snapshot.invoice.id and _slice(key, slices) == number:
+                    if self._invoice_of(item) == first and _slice(key, slices) == number:
                         lines[key] = line_content(item)
             met: set[str] = set()
             for pages in self._lists(snapshot, Findings()):

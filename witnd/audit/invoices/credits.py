@@ -1,18 +1,17 @@
 """Audit credit rows, credit notes and customer balances."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 from msgspec import Struct
 
-from witnd.audit.findings import FOREIGN_WRITE, RESTORE, UNREADABLE, Findings, command_remedy, decode_amount, parse_row
+from witnd.audit.findings import RESTORE, UNREADABLE, Findings, command_remedy, decode_amount, parse_row
 from witnd.audit.invoices.snapshot import decode_score
 from witnd.domain.invoices.credit import CREDITABLE, note_id
-from witnd.domain.invoices.invoice import Invoice, Row, row_id
+from witnd.domain.invoices.invoice import Invoice, Row, edition_id, row_id
 from witnd.domain.invoices.operations import CreditNote
-from witnd.domain.values.money import difference, exact_sum, plain
-from witnd.store.invoices.change import balance_field
+from witnd.domain.values.money import exact_sum, plain
 from witnd.store.invoices.codec import encode_row
 from witnd.store.invoices.note_codec import decode_note
 from witnd.store.keys import BillingKeys
@@ -35,7 +34,7 @@ class RowCredits(Struct, kw_only=True):
 async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findings: Findings) -> dict[str, RowCredits]:
     """Sum the credits of each row of an invoice, and compare them with the sums of the invoice."""
     given: dict[str, RowCredits] = {}
-    credited = noted = _ZERO
+    credited = noted = applied = _ZERO
     start = 0
     while True:
         page = (await reads.pipeline(("LRANGE", keys.credits(invoice.id), start, start + PAGE - 1)))[0]
@@ -53,8 +52,14 @@ async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findi
         ids = [note_id(invoice.id, number) for number in range(at, min(at + NOTES_CHUNK, invoice.notes))]
         for note in await _notes(reads, keys, invoice, ids, findings):
             noted = exact_sum((noted, _add_credits(invoice, given, note.rows, findings)))
+            applied = exact_sum((applied, note.applied))
     head = keys.invoice(invoice.id)
-    for name, found, must in (("credited", invoice.credited, credited), ("noted", invoice.noted, noted)):
+    sums = (
+        ("credited", invoice.credited, credited),
+        ("noted", invoice.noted, noted),
+        ("notes_applied", invoice.notes_applied, applied),
+    )
+    for name, found, must in sums:
         findings.compare(name, plain(must), plain(found), command_remedy("HSET", head, name, plain(must)))
     await _check_credited(reads, keys, invoice, given, findings)
     all_ = exact_sum((credited, noted))
@@ -73,8 +78,13 @@ def _add_credits(invoice: Invoice, given: dict[str, RowCredits], rows: Sequence[
             findings.differ(f"row {row.id} of the credits", "a credit of a row", f"a {row.kind}", RESTORE, key=key)
             continue
         one = given.setdefault(row.corrects, RowCredits(row=row))
-        must = row_id(invoice.id, "credit", row.corrects, plain(one.amount))
-        findings.compare("credit: id", must, row.id, RESTORE, key=key)
+        # Credits of earlier editions stay as they are.
+        ids = [
+            row_id(edition_id(invoice, edition), "credit", row.corrects, plain(one.amount))
+            for edition in range(invoice.edition, 0, -1)
+        ]
+        if row.id not in ids:
+            findings.compare("credit: id", ids[0], row.id, RESTORE, key=key)
         amount = Decimal(row.amount).copy_negate()
         if amount <= 0:
             findings.differ("credit: amount", "below 0", row.amount, RESTORE, key=key)
@@ -127,6 +137,8 @@ def _check_note(keys: BillingKeys, invoice: Invoice, note: CreditNote, score: by
     }
     for name, expected in must.items():
         findings.compare(f"{what}: {name}", expected, getattr(note, name), RESTORE)
+    if not _ZERO <= note.applied <= note.amount:
+        findings.differ(f"{what}: applied", f"0 to {plain(note.amount)}", plain(note.applied), RESTORE)
     listed = decode_score(score)
     remedy = command_remedy("ZADD", keys.notes, note.issued_at, note.id)
     findings.compare(f"{what} in the list of notes", note.issued_at, listed, remedy)
@@ -168,63 +180,5 @@ def check_credited_rows(given: Mapping[str, RowCredits], rows: Mapping[str, Row]
             findings.compare(f"credit: {name}", getattr(row, name), getattr(one.row, name), RESTORE, key=key)
 
 
-class Balances:
-    """Checks the balances of accounts (customer and currency): credit notes minus the amounts that invoices used."""
-
-    def __init__(self, reads: Reads, keys: BillingKeys, findings: Findings) -> None:
-        self._reads = reads
-        self._keys = keys
-        self._findings = findings
-        self._seen: set[tuple[str, str]] = set()  # checked accounts
-        self.sums: dict[str, tuple[int, Decimal]] = {}  # by currency: number and sum of balances above 0
-
-    async def walk(self) -> None:
-        """Check all stored balances."""
-        cursor = "0"
-        while True:
-            after, flat = (await self._reads.pipeline(("HSCAN", self._keys.balance, cursor, "COUNT", PAGE)))[0]
-            for field in _texts(flat):
-                currency, _, customer = field.partition(":")
-                await self.check(customer, currency)
-            cursor = after.decode()
-            if cursor == "0":
-                return
-
-    async def check(self, customer: str, currency: str) -> None:
-        """Check a balance, unless it was checked before."""
-        if (customer, currency) in self._seen:
-            return
-        self._seen.add((customer, currency))
-        keys, field = self._keys, balance_field(customer, currency)
-        ids = (await self._reads.pipeline(("ZRANGE", keys.customer(customer), 0, -1)))[0]
-        names = [keys.invoice(id_.decode()) for id_ in ids]
-        # A new invoice cannot have used a balance, so concurrent ones do not matter.
-        raw, *heads = await self._reads.transaction(
-            ("HGET", keys.balance, field),
-            *(("HMGET", name, "currency", "noted", "carried", "status") for name in names),
-        )
-        must = _ZERO
-        for unit, noted, carried, status in heads:
-            if unit is not None and unit.decode() == currency:
-                # An unreadable head is reported with the invoice.
-                must = exact_sum((must, decode_amount(noted) or _ZERO))
-                if status != b"void":
-                    must = difference(must, decode_amount(carried) or _ZERO)
-        found = decode_amount(raw)
-        what = f"balance of {customer} in {currency}"
-        self._findings.compare(
-            what, plain(must), _plain(found), command_remedy("HSET", keys.balance, field, plain(must))
-        )
-        if found is not None and found < 0:
-            self._findings.differ(what, "0 or more", plain(found), FOREIGN_WRITE)
-        if found:
-            count, amount = self.sums.get(currency, (0, _ZERO))
-            self.sums[currency] = (count + 1, exact_sum((amount, found)))
-
-
 def _plain(amount: Decimal | None) -> str:
     return "no number" if amount is None else plain(amount)
-
-
-def _texts(flat: Sequence[bytes]) -> Iterator[str]:
-    return (field.decode() for field in flat[::2])

@@ -5,11 +5,12 @@ from typing import Final
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
 from witnd.audit.invoices.snapshot import END_OF_TIME, InvoiceSnapshot, decode_score
-from witnd.domain.invoices.invoice import Invoice, invoice_id
+from witnd.domain.invoices.invoice import Invoice, edition_id
+from witnd.domain.invoices.operations import DAY_MS, PAYMENT_TERMS_DAYS, date_text
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, plain
 from witnd.domain.values.period import Calendar
-from witnd.store.invoices.change import balance_field
+from witnd.store.invoices.change_arguments import balance_field
 from witnd.store.keys import BillingKeys
 from witnd.store.query.reads import Reads
 
@@ -29,7 +30,8 @@ def check_head(
     """Check what a single snapshot shows."""
     invoice = snapshot.invoice
     period = calendar.period_at(invoice.start)
-    findings.compare("id", invoice_id(invoice.customer_key, invoice.currency, period), invoice.id, RESTORE)
+    findings.compare("id", edition_id(invoice, invoice.edition), invoice.id, RESTORE)
+    _check_edition(invoice, findings)
     for name, must in (("start", period.start), ("end", period.end)):
         found = getattr(invoice, name)
         remedy = command_remedy("HSET", keys.invoice(invoice.id), name, must)
@@ -45,6 +47,18 @@ def check_head(
         findings.differ("closed", f"closed: all until {until} are", found, remedy)
 
 
+def _check_edition(invoice: Invoice, findings: Findings) -> None:
+    """Check the links between the editions of an invoice."""
+    before = None if invoice.edition == 1 else edition_id(invoice, invoice.edition - 1)
+    findings.compare("revises", before, invoice.revises, RESTORE)
+    if (invoice.opened_at is None) != (invoice.edition == 1):
+        expected = "none" if invoice.edition == 1 else "known"
+        findings.differ("opened_at", expected, invoice.opened_at or "none", RESTORE)
+    if invoice.revised_by is not None:
+        findings.compare("revised_by", edition_id(invoice, invoice.edition + 1), invoice.revised_by, RESTORE)
+        findings.compare("status of a revised invoice", "void", invoice.status, RESTORE)
+
+
 def _check_lists(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings) -> None:
     invoice = snapshot.invoice
     waits = invoice.closed and invoice.status == "draft"
@@ -54,7 +68,7 @@ def _check_lists(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Finding
     ]
     # The setting for issuing invoices of total 0 may have been different then.
     if not (waits and snapshot.to_issue is None and not invoice.subtotal):
-        must = invoice.end if waits else None
+        must = (invoice.opened_at or invoice.end) if waits else None
         places.append(("the list of drafts to be issued", keys.to_issue, snapshot.to_issue, must))
     for name, key, found, place in places:
         remedy = (
@@ -85,23 +99,51 @@ def _check_life(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings
             expected = "known" if name in stamps else "none"
             findings.differ(f"{name} where the status is {invoice.status}", expected, found or "none", RESTORE)
     if invoice.status == "draft":
-        for name in ("number", "total"):
+        for name in ("number", "total", "issue_date", "due_date"):
             findings.compare(f"{name} of a draft", None, getattr(invoice, name), RESTORE)
-        findings.compare("carried to a draft", "0", plain(invoice.carried), RESTORE)
-        if invoice.notes or invoice.noted:
-            findings.differ("credit notes of a draft", "none", invoice.notes, RESTORE)
+        for name in ("balance_used", "payments_total", "payments_applied", "noted", "notes_applied"):
+            findings.compare(f"{name} of a draft", "0", plain(getattr(invoice, name)), RESTORE)
+        for name in ("notes", "payment_entries", "live_payments"):
+            findings.compare(f"{name} of a draft", 0, getattr(invoice, name), RESTORE)
         return
     if not invoice.closed:
         findings.differ("closed", f"closed: it is {invoice.status}", "open", RESTORE)
-    if invoice.status == "void" and invoice.noted:
-        findings.differ("credit notes of a void invoice", "none", plain(invoice.noted), RESTORE)
-    total = difference(difference(invoice.subtotal, invoice.credited), invoice.carried)
+    total = difference(invoice.subtotal, invoice.credited)
     found = "none" if invoice.total is None else plain(invoice.total)
     findings.compare("total", plain(total), found, command_remedy("HSET", head, "total", plain(total)))
-    if total < _ZERO or invoice.carried < _ZERO:
-        findings.differ(
-            "total", "0 or more, with 0 or more carried", f"{plain(total)}, {plain(invoice.carried)}", RESTORE
-        )
+    if total < _ZERO or invoice.balance_used < _ZERO:
+        expected = "0 or more, with 0 or more of the balance used"
+        findings.differ("total", expected, f"{plain(total)}, {plain(invoice.balance_used)}", RESTORE)
+    _check_dates(keys, invoice, findings)
+    _check_due(keys, invoice, findings)
+
+
+def _check_dates(keys: BillingKeys, invoice: Invoice, findings: Findings) -> None:
+    if invoice.issued_at is None:
+        return  # reported before
+    must = date_text(invoice.issued_at)
+    due = date_text(invoice.issued_at + PAYMENT_TERMS_DAYS * DAY_MS)
+    for name, date in (("issue_date", must), ("due_date", due)):
+        remedy = command_remedy("HSET", keys.invoice(invoice.id), name, date)
+        findings.compare(name, date, getattr(invoice, name), remedy)
+
+
+def _check_due(keys: BillingKeys, invoice: Invoice, findings: Findings) -> None:
+    """Check that what is due matches the status: 0 if paid, above 0 if issued. Nothing pays a void invoice."""
+    if invoice.status == "void":
+        for name in ("balance_used", "payments_total", "payments_applied", "noted", "notes_applied"):
+            findings.compare(f"{name} of a void invoice", "0", plain(getattr(invoice, name)), RESTORE)
+        for name in ("notes", "live_payments"):
+            findings.compare(f"{name} of a void invoice", 0, getattr(invoice, name), RESTORE)
+        return
+    due = invoice.due
+    if due is None:
+        return  # reported before
+    if due < _ZERO:
+        findings.differ("due", "0 or more", plain(due), RESTORE)
+    must = "issued" if due > _ZERO else "paid"
+    what = f"status where {plain(due)} is due"
+    findings.compare(what, must, invoice.status, command_remedy("HSET", keys.invoice(invoice.id), "status", must))
 
 
 async def check_references(reads: Reads, keys: BillingKeys, invoice: Invoice, findings: Findings) -> bool:
@@ -111,8 +153,14 @@ async def check_references(reads: Reads, keys: BillingKeys, invoice: Invoice, fi
         ("ZSCORE", keys.customer(invoice.customer_key), invoice.id),
         ("HGET", keys.numbers, invoice.number or ""),
         ("HEXISTS", keys.balance, balance_field(invoice.customer_key, invoice.currency)),
+        ("HGET", keys.invoice(invoice.revises or ""), "revised_by"),
+        ("HGET", keys.invoice(invoice.revised_by or ""), "revises"),
     )
-    score, name, balance = await reads.pipeline(*commands)
+    score, name, balance, before, after = await reads.pipeline(*commands)
+    for what, other, link in (("before", invoice.revises, before), ("after", invoice.revised_by, after)):
+        if other is not None:
+            found = "none" if link is None else link.decode()
+            findings.compare(f"link of the edition {what}", invoice.id, found, RESTORE)
     listed = decode_score(score)
     list_ = keys.customer(invoice.customer_key)
     remedy = command_remedy("ZADD", list_, invoice.start, invoice.id)
@@ -124,4 +172,4 @@ async def check_references(reads: Reads, keys: BillingKeys, invoice: Invoice, fi
             found = "none" if name is None else name.decode()
             remedy = command_remedy("HSET", keys.numbers, invoice.number, invoice.id)
             findings.compare(f"number {invoice.number}", f"of invoice {invoice.id}", f"of invoice {found}", remedy)
-    return bool(balance) or not (invoice.noted or invoice.carried)
+    return bool(balance) or not (invoice.noted or invoice.payments_total or invoice.balance_used)

@@ -1,6 +1,6 @@
 """Audit the keys and numbers of all invoices: each must have its invoice or credit note."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
@@ -10,7 +10,7 @@ from witnd.store.keys import BillingKeys
 from witnd.store.query.reads import PAGE, Command, Reads
 
 # Names of the keys of one invoice.
-_INVOICE_KEYS: Final = ("rows", "row_ids", "lines", "credits", "credited", "changes")
+_INVOICE_KEYS: Final = ("rows", "row_ids", "lines", "credits", "credited", "changes", "payments")
 
 
 async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings: Findings) -> None:
@@ -118,22 +118,27 @@ async def _check_note(reads: Reads, keys: BillingKeys, id_: str, findings: Findi
 
 
 async def check_numbers(reads: Reads, keys: BillingKeys, findings: Findings) -> None:
-    """Check that every series has the numbers from 1 to its counter, each of one invoice or credit note.
+    """Check that every series has the numbers from its first to its counter, each of one invoice or credit note.
 
     Skips numbers of lost invoices that `witnd repair journal` has recorded.
     """
-    counters, given, gone = await reads.transaction(
-        ("HGETALL", keys.series), ("HLEN", keys.numbers), ("HGETALL", keys.lost_numbers)
+    counters, given, gone, begun = await reads.transaction(
+        ("HGETALL", keys.series),
+        ("HLEN", keys.numbers),
+        ("HGETALL", keys.lost_numbers),
+        ("HGETALL", keys.first_numbers),
     )
+    firsts = series_numbers(keys, begun)
     series, lost = series_numbers(keys, counters), {name: _spans(text) for name, text in _pairs(gone).items()}
     for name, last in series.items():
-        for start in range(1, last + 1, PAGE):
+        for start in range(firsts.get(name, 1), last + 1, PAGE):
             page = range(start, min(start + PAGE, last + 1))
             spans = lost.get(name, ())
             numbers = [_number(name, n) for n in page if not any(n in span for span in spans)]
             await _check_number_owners(reads, keys, numbers, findings)
-    if sum(series.values()) - sum(len(span) for spans in lost.values() for span in spans) != given:
-        await _check_unknown_numbers(reads, keys, findings)
+    assigned = sum(last - firsts.get(name, 1) + 1 for name, last in series.items())
+    if assigned - sum(len(span) for spans in lost.values() for span in spans) != given:
+        await _check_unknown_numbers(reads, keys, firsts, findings)
 
 
 def _spans(text: str) -> list[range]:
@@ -166,7 +171,9 @@ async def _check_number_owners(reads: Reads, keys: BillingKeys, numbers: Sequenc
             findings.differ(f"number {number}", f"on the invoice or credit note {id_}", found, RESTORE)
 
 
-async def _check_unknown_numbers(reads: Reads, keys: BillingKeys, findings: Findings) -> None:
+async def _check_unknown_numbers(
+    reads: Reads, keys: BillingKeys, firsts: Mapping[str, int], findings: Findings
+) -> None:
     """Report numbers that no series has assigned."""
     async for page in _hash_pages(reads, keys.numbers):
         # Read again, because new numbers may have been assigned.
@@ -174,7 +181,9 @@ async def _check_unknown_numbers(reads: Reads, keys: BillingKeys, findings: Find
         for number, id_ in page.items():
             name, _, count = number.rpartition("-")
             last = series.get(name, 0)
-            if not (count.isdigit() and 1 <= int(count) <= last and _number(name, int(count)) == number):
+            if not (
+                count.isdigit() and firsts.get(name, 1) <= int(count) <= last and _number(name, int(count)) == number
+            ):
                 expected = (
                     f"none: series {name} has given {last}" if name in series else "none: there is no such series"
                 )

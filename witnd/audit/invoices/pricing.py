@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from witnd.audit.findings import RESTORE, Findings
 from witnd.domain.invoices.adjustments import adjustment_row
-from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.invoice import Invoice, Row, edition_id
 from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.rating import OutcomePrice, rate_at_settlement
@@ -118,7 +118,7 @@ class Pricing:
         rows: list[Row] = []
         for group, (meter, last) in sorted(self._meters.items(), key=lambda item: item[0].parts):
             terms = self._prices.terms_of(self._invoice, group) or last
-            rows += [adjustment_row(self._invoice.id, group, one) for one in meter.close(terms)]
+            rows += [adjustment_row(edition_id(self._invoice, 1), group, one) for one in meter.close(terms)]
         return rows
 
 

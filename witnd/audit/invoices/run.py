@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Final
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings
+from witnd.audit.invoices.balances import Balances
 from witnd.audit.invoices.check import AuditPoint, InvoiceChecker, LineTotals
-from witnd.audit.invoices.credits import Balances
 from witnd.audit.invoices.indexes import check_keys, check_numbers
 from witnd.audit.invoices.lines import LineStreams, StreamLine, line_content, mark
 from witnd.audit.invoices.pricing import Prices
@@ -27,7 +27,7 @@ from witnd.audit.invoices.snapshot import (
 from witnd.audit.invoices.totals import InvoiceAudit, InvoiceTotals
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.period_terms import period_terms
-from witnd.domain.invoices.invoice import Invoice, invoice_id
+from witnd.domain.invoices.invoice import Invoice, edition_id, invoice_id
 from witnd.domain.pricing.group import GroupKey
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values import instant
@@ -100,6 +100,7 @@ class _Walk:
         self._period = Period(0, 0, "")
         # Of the current period: line totals by invoice, invoice ids, and checked ids.
         self._tallies: dict[str, LineTotals] = {}
+        self._revised: dict[str, LineTotals] = {}  # of revised invoices, whose other editions may come later
         self._ids: dict[tuple[str, str], str] = {}
         self._done: set[str] = set()
         self._looked_at = 0
@@ -149,7 +150,7 @@ class _Walk:
 
     async def _audit_period(self, period: Period) -> None:
         self._period = period
-        self._tallies, self._ids, self._done = {}, {}, set()
+        self._tallies, self._revised, self._ids, self._done = {}, {}, {}, set()
         self._examiner.start_period(period, self._streams.positions, self._invoice_id)
         await self._collect()
         async for ids in self._invoice_ids():
@@ -231,8 +232,8 @@ class _Walk:
         point = AuditPoint(self._calendar, state.closed_to, state.read, Prices(catalogue.price_by_hash, terms_of))
         each, moved = COMMANDS_PER_INVOICE + len(partitions), []
         for place, id_ in enumerate(ids):
-            line_totals, found = self._tallies.get(id_, LineTotals()), Findings(id_)
-            snapshot = decode_snapshot(id_, answers[place * each : (place + 1) * each])
+            snapshot, found = decode_snapshot(id_, answers[place * each : (place + 1) * each]), Findings(id_)
+            line_totals = self._line_totals(id_ if isinstance(snapshot, str) else edition_id(snapshot.invoice, 1))
             if isinstance(snapshot, str):
                 expected = f"one of {line_totals.lines} lines" if line_totals.lines else "one: it is listed"
                 found.differ("invoice", expected, snapshot, RESTORE)
@@ -244,10 +245,17 @@ class _Walk:
                 self.sums.add(snapshot.invoice, line_totals.settled, result.added)
                 if result.balance_missing:
                     await self.balances.check(snapshot.invoice.customer_key, snapshot.invoice.currency)
+                if snapshot.invoice.revised_by is not None:
+                    self._revised.setdefault(edition_id(snapshot.invoice, 1), line_totals)
             self._finish(id_)
             self.findings.merge(found)
         self._progress(f"invoices: {self._looked_at}, those of {instant.render(self._period.start)[:10]}")
         return moved
+
+    def _line_totals(self, first: str) -> LineTotals:
+        """Return the totals of the lines of an invoice, by the id of its first edition. All editions have the same
+        lines."""
+        return self._tallies.get(first) or self._revised.get(first) or LineTotals()
 
     def _finish(self, id_: str) -> None:
         self._done.add(id_)

@@ -19,7 +19,7 @@ from witnd.store.records.state_fields import StateFields
 
 # After every instant that witnd can write.
 END_OF_TIME: Final = 253_402_300_800_000
-COMMANDS_PER_INVOICE: Final = 8  # without those per partition
+COMMANDS_PER_INVOICE: Final = 9  # without those per partition
 
 
 class BillerSnapshot(NamedTuple):
@@ -45,6 +45,7 @@ class InvoiceSnapshot(Struct, frozen=True, kw_only=True):
     credits: int
     credited: int
     changes: int
+    payments: list[bytes]
     rows: list[int]  # per partition
 
 
@@ -72,6 +73,7 @@ def snapshot_commands(keys: BillingKeys, partitions: Sequence[int], ids: Sequenc
             ("LLEN", keys.credits(id_)),
             ("HLEN", keys.credited(id_)),
             ("HLEN", keys.changes(id_)),
+            ("LRANGE", keys.payments(id_), 0, -1),
             *(("LLEN", keys.rows(id_, number)) for number in partitions),
         )
     return commands
@@ -81,15 +83,14 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
     """Return the snapshot of an invoice, or why it is unreadable."""
     if any(isinstance(one, Exception) for one in answers):
         return "unreadable: one of its keys holds another type of data"
-    flat, listed, open_, to_issue, lines, credits_, credited, changes, *rows = answers
+    flat, listed, open_, to_issue, lines, credits_, credited, changes, payments, *rows = answers
     try:
         invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
     except UNREADABLE:
         return "unreadable"
     if invoice is None:
         return "none"
-    amounts = (invoice.subtotal, invoice.credited, invoice.noted, invoice.carried, invoice.total or 0)
-    if not (all(map(isfinite, amounts)) and 0 <= invoice.start < invoice.end < END_OF_TIME):
+    if not 0 <= invoice.start < invoice.end < END_OF_TIME:
         return "unreadable"
     return InvoiceSnapshot(
         invoice=invoice,
@@ -100,6 +101,7 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
         credits=credits_,
         credited=credited,
         changes=changes,
+        payments=payments,
         rows=rows,
     )
 

@@ -14,7 +14,7 @@ _ZERO: Final = Decimal(0)
 
 
 class StageTotals(Struct, kw_only=True):
-    """The invoices of one stage. `lines` counts outcomes; `total` is the amount to pay."""
+    """The invoices of one stage. `lines` counts outcomes."""
 
     invoices: int = 0
     lines: int = 0
@@ -60,6 +60,8 @@ class InvoiceTotals:
         return found
 
     def add(self, invoice: Invoice, settled: Decimal, added: Decimal) -> None:
+        if invoice.revised_by is not None:
+            return  # its lines are those of the edition that replaces it
         totals = self.currency(invoice.currency)
         totals.digits = max(totals.digits, invoice.digits)
         totals.settled = exact_sum((totals.settled, settled))

@@ -7,6 +7,7 @@ from msgspec import Struct
 from witnd.billing.export import wording
 from witnd.billing.export.bill import Note
 from witnd.billing.export.page_view import Fact, Remark, SheetView, Total
+from witnd.domain.invoices.operations import CreditNote
 
 
 class NoteRow(Struct, frozen=True, kw_only=True):
@@ -43,15 +44,23 @@ def note_view(paper: Note) -> SheetView:
         ],
         groups=[],
         totals=[Total("Credited", amount, "last")],
-        notes=[
-            Remark(
-                f"This credit will be applied to your next {note.currency} invoices automatically. It does not change "
-                f"the amount due of invoice {note.invoice_number}."
-            )
-        ],
+        notes=[Remark(_use(note))],
         credits=0,
         foot=[f"All amounts are in {note.currency}.", f"Credit note {note.id}", f"For invoice {note.invoice}"],
     )
+
+
+def _use(note: CreditNote) -> str:
+    """Return what the credit pays."""
+    applied = f"{wording.money(note.applied, note.digits)} {note.currency}"
+    rest = f"{wording.money(note.to_balance, note.digits)} {note.currency}"
+    reduces = f"reduces the amount due of invoice {note.invoice_number}"
+    pays = f"will be applied to your next {note.currency} invoices automatically"
+    if not note.to_balance:
+        return f"This credit {reduces}."
+    if not note.applied:
+        return f"This credit {pays}. It does not change the amount due of invoice {note.invoice_number}."
+    return f"{applied} of this credit {reduces}. The rest, {rest}, {pays}."
 
 
 def note_rows(paper: Note) -> list[NoteRow]:

@@ -15,6 +15,7 @@ from witnd.domain.invoices.json_form import LineJson
 from witnd.domain.pricing.ratecard import FLAT, PERCENTAGE
 from witnd.domain.pricing.working import working_text
 from witnd.domain.values import instant
+from witnd.domain.values.money import difference
 
 _ZERO: Final = Decimal(0)
 _STATUSES: Final = {"open": "Draft, open period", "draft": "Draft", "issued": "Issued", "paid": "Paid", "void": "Void"}
@@ -101,7 +102,7 @@ class SheetView(Struct, frozen=True, kw_only=True):
 
 def invoice_view(bill: Bill, tally: InvoiceSummary) -> SheetView:
     invoice = bill.invoice
-    total = invoice.payable
+    total = invoice.amount
     label, due, due_note = _due(invoice, total)
     name = invoice.number or "No number yet"
     return SheetView(
@@ -136,7 +137,7 @@ def _due(invoice: Invoice, total: Decimal) -> tuple[str, Decimal, str]:
         return "Amount due", _ZERO, _on("Paid", invoice.paid_at)
     if invoice.status == "draft":
         return "Total so far", total, "Nothing is due until the invoice is issued"
-    return "Amount due", total, ""
+    return "Amount due", invoice.due or _ZERO, ""
 
 
 def _on(what: str, ms: int | None) -> str:
@@ -147,6 +148,8 @@ def _facts(invoice: Invoice) -> list[Fact]:
     return [
         Fact("Billing period", wording.period(invoice)),
         Fact("Issued", "not yet" if invoice.issued_at is None else wording.day(invoice.issued_at)),
+        *([Fact("Due date", wording.date(invoice.due_date))] if invoice.due and invoice.due_date else []),
+        *([Fact("Replaces invoice", invoice.revises_number)] if invoice.revises_number else []),
         Fact("Confirmed outcomes", wording.group_digits(str(invoice.lines))),
         Fact("Currency", invoice.currency),
     ]
@@ -159,16 +162,21 @@ def _totals(invoice: Invoice, total: Decimal) -> list[Total]:
     found = [Total("Subtotal", text(invoice.subtotal))]
     if invoice.credited:
         found.append(Total("Credits", text(invoice.credited.copy_negate())))
-    if invoice.carried:
-        found.append(Total("Credit from earlier credit notes", text(invoice.carried.copy_negate())))
-    label = {"draft": "Total so far", "issued": "Total due"}.get(invoice.status, "Total")
-    found.append(Total(label, text(total), "last"))
-    if invoice.status == "paid":
-        found += [
-            Total(_on("Paid", invoice.paid_at), text(total.copy_negate()), "after"),
-            Total("Amount due", text(_ZERO)),
-        ]
-    return found
+    if invoice.due is None:
+        label = "Total so far" if invoice.status == "draft" else "Total"
+        return [*found, Total(label, text(total), "last")]
+    paid = [
+        Total(label, text(amount.copy_negate()), "after")
+        for label, amount in (
+            ("Paid from your balance", invoice.balance_used),
+            ("Payments", invoice.payments_applied),
+            ("Credit notes", invoice.notes_applied),
+        )
+        if amount
+    ]
+    if not paid:
+        return [*found, Total("Total due", text(total), "last")]
+    return [*found, Total("Total", text(total), "last"), *paid, Total("Amount due", text(invoice.due))]
 
 
 def _notes(invoice: Invoice) -> list[Remark]:
@@ -186,7 +194,10 @@ def _notes(invoice: Invoice) -> list[Remark]:
         notes.append(Remark(f"{many} {are} priced when the period closes and {are} not in the totals yet.", warns=True))
     if invoice.noted:
         amount = f"{wording.money(invoice.noted, invoice.digits)} {invoice.currency}"
-        notes.append(Remark(f"Credit notes of {amount} were issued for this invoice and apply to later invoices."))
+        text = f"Credit notes of {amount} were issued for this invoice."
+        if left := difference(invoice.noted, invoice.notes_applied):
+            text += f" {wording.money(left, invoice.digits)} {invoice.currency} of them went to your balance."
+        notes.append(Remark(text))
     return notes
 
 

@@ -121,8 +121,8 @@ async def _requests(
     to_charge = _to_charge(invoice, rounded=rounded)
     maker = _ItemBuilder(bill, customer)
     requests = [maker.total_item()] if what == "invoices" else [maker.row_item(row) for row in await _rows(bill)]
-    if what == "lines" and invoice.carried:
-        requests.append(maker.balance_item())
+    if what == "lines":
+        requests += maker.settled_items()
     rest = to_charge - sum(request.invoice_item.amount for request in requests)
     if rest:
         requests.append(maker.rounding_item(rest))
@@ -154,7 +154,7 @@ async def _rows(bill: Bill) -> list[Row]:
         if len(rows) == ITEMS_MAX:
             raise UnsupportedByStripe(_item_limit_problem(bill.invoice))
         rows.append(row)
-    sum_ = exact_sum([Decimal(row.amount or 0) for row in rows] + [bill.invoice.carried.copy_negate()])
+    sum_ = exact_sum(Decimal(row.amount or 0) for row in rows)
     if sum_ != bill.invoice.total:
         raise UnsupportedByStripe(
             f"the rows of {invoice_label(bill.invoice)} add up to {sum_}, but its total is {bill.invoice.total}; "
@@ -164,16 +164,16 @@ async def _rows(bill: Bill) -> list[Row]:
 
 
 def chargeable_total(invoice: Invoice) -> Decimal:
-    """Return the nearest amount to the invoice's total that Stripe can charge. Raises UnsupportedByStripe."""
-    return scale(invoice).nearest(invoice.total or Decimal(0))
+    """Return the nearest amount to what is due that Stripe can charge. Raises UnsupportedByStripe."""
+    return scale(invoice).nearest(invoice.due or Decimal(0))
 
 
 def _to_charge(invoice: Invoice, *, rounded: bool) -> int:
     """Return the amount to charge in Stripe's units."""
     currency, unit, nearest = invoice.currency, scale(invoice), chargeable_total(invoice)
-    if nearest != invoice.total and not rounded:
+    if nearest != invoice.due and not rounded:
         raise UnsupportedByStripe(
-            f"{invoice_label(invoice)} has a total of {invoice_json(invoice).total} {currency}, and Stripe charges "
+            f"of {invoice_label(invoice)}, {invoice_json(invoice).due} {currency} is due, and Stripe charges "
             f"{currency} in steps of {plain(Decimal((0, (1,), -unit.chargeable_digits)))}; "
             f"write --stripe-round to charge {minor_text(nearest, invoice.digits)} instead"
         )
@@ -197,18 +197,29 @@ class _ItemBuilder:
     def total_item(self) -> Request:
         invoice = self._invoice
         words = f"Invoice {self._bill.title}: {count(invoice.lines, 'confirmed outcome')}"
-        said = {"kind": "invoice", "amount": str(self._head.total)}
-        return self._request(invoice.id, invoice.total or Decimal(0), words, said)
+        said = {"kind": "invoice", "amount": str(self._head.due)}
+        return self._request(invoice.id, invoice.due or Decimal(0), words, said)
 
-    def balance_item(self) -> Request:
-        amount = self._invoice.carried.copy_negate()
-        said = {"kind": "carried", "amount": minor_text(amount, self._invoice.digits)}
-        return self._request(row_id(self._invoice.id, "carried"), amount, "Credit from earlier credit notes", said)
+    def settled_items(self) -> list[Request]:
+        """Return the items for what is no longer due."""
+        invoice = self._invoice
+        parts = (
+            ("balance_used", invoice.balance_used, "Paid from the customer's balance"),
+            ("payments", invoice.payments_applied, "Payments received"),
+            ("credit_notes", invoice.notes_applied, "Credit notes"),
+        )
+        found: list[Request] = []
+        for kind, amount, words in parts:
+            if amount:
+                less = amount.copy_negate()
+                said = {"kind": kind, "amount": minor_text(less, invoice.digits)}
+                found.append(self._request(row_id(invoice.id, kind), less, words, said))
+        return found
 
     def rounding_item(self, units: int) -> Request:
         """Return the item for the difference between the other items and the charged amount."""
         amount = self._scale.amount(units)
-        said = {"kind": "rounding", "invoice_total": str(self._head.total)}
+        said = {"kind": "rounding", "invoice_due": str(self._head.due)}
         words = f"Rounding to what can be charged in {self._invoice.currency}"
         return self._request(row_id(self._invoice.id, "rounding"), amount, words, said)
 

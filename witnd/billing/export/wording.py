@@ -53,6 +53,12 @@ def day(ms: int) -> str:
     return _date_text(_datetime(ms))
 
 
+def date(text: str) -> str:
+    """Format a date such as `2026-11-30`: `30 November 2026`."""
+    year, month, day_ = map(int, text.split("-"))
+    return f"{day_} {_MONTHS[month - 1]} {year}"
+
+
 def minute(ms: int) -> str:
     """Format an instant for a table column: `30 Nov 2026, 09:05`."""
     at = _datetime(ms)

@@ -8,14 +8,17 @@ from decimal import Decimal
 from typing import Final
 
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.json_form import payment_json
 from witnd.domain.invoices.operations import CreditNote, invoice_label
+from witnd.domain.invoices.payment import Payment
 from witnd.domain.pricing.working import ADJUSTMENTS, working_text
 from witnd.domain.values import instant
-from witnd.domain.values.money import difference, minor_text
+from witnd.domain.values.money import minor_text
 
-COLUMNS: Final = ("status", "number", "customer", "period", "from", "lines", "subtotal", "to pay", "", "id")
+COLUMNS: Final = ("status", "number", "customer", "period", "from", "lines", "subtotal", "due", "", "id")
 ROW_COLUMNS: Final = ("line", "agent", "resolved at", "unit", "price", "amount", "how")
-NOTE_COLUMNS: Final = ("number", "issued", "customer", "invoice", "amount", "", "reason", "id")
+PAYMENT_COLUMNS: Final = ("received", "amount", "applied", "method", "reference", "", "id")
+NOTE_COLUMNS: Final = ("number", "issued", "customer", "invoice", "amount", "applied", "", "reason", "id")
 # Enough of a row's id to name it within its invoice.
 SHORT: Final = 12
 
@@ -33,7 +36,7 @@ def right(cells: Iterable[str]) -> list[str]:
 def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
     """Return one row of the table for each invoice."""
     subtotals = right(minor_text(one.subtotal, one.digits) for one in invoices)
-    totals = right(minor_text(one.payable, one.digits) if one.status == "issued" else "–" for one in invoices)
+    totals = right(minor_text(one.due, one.digits) if one.due else "–" for one in invoices)
     return [
         (
             one.stage,
@@ -53,6 +56,7 @@ def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
 
 def listed_notes(notes: Sequence[CreditNote]) -> list[tuple[object, ...]]:
     amounts = right(minor_text(one.amount, one.digits) for one in notes)
+    applied = right(minor_text(one.applied, one.digits) for one in notes)
     return [
         (
             one.number,
@@ -60,11 +64,29 @@ def listed_notes(notes: Sequence[CreditNote]) -> list[tuple[object, ...]]:
             one.customer_key,
             one.invoice_number,
             amount,
+            part,
             one.currency,
             one.reason,
             one.id,
         )
-        for one, amount in zip(notes, amounts, strict=True)
+        for one, amount, part in zip(notes, amounts, applied, strict=True)
+    ]
+
+
+def listed_payments(invoice: Invoice, payments: Sequence[Payment]) -> list[tuple[object, ...]]:
+    shown = [payment_json(invoice, one) for one in payments]
+    amounts, applied = right(one.amount for one in shown), right(one.applied for one in shown)
+    return [
+        (
+            one.date,
+            amount,
+            part,
+            one.method or "",
+            one.reference or "",
+            f"reversed {one.reversed_at}" if one.reversed else "",
+            one.id,
+        )
+        for one, amount, part in zip(shown, amounts, applied, strict=True)
     ]
 
 
@@ -78,8 +100,12 @@ def head_lines(invoice: Invoice) -> list[str]:
         "customer": invoice.customer_key,
         "period": f"{invoice.period}, from {start} to {end}",
         "issued": _at(invoice.issued_at),
+        "due date": invoice.due_date if invoice.due else None,
         "paid": _at(invoice.paid_at),
         "voided": invoice.voided_at and f"{_at(invoice.voided_at)}: {invoice.reason}",
+        "edition": str(invoice.edition) if invoice.edition > 1 else None,
+        "replaces": invoice.revises_number,
+        "replaced": invoice.revised_by and f"by edition {invoice.edition + 1}, {invoice.revised_by}",
         "id": invoice.id,
     }
     title = invoice_label(invoice)
@@ -130,27 +156,37 @@ def sum_lines(invoice: Invoice, balance: Decimal) -> list[str]:
     sums = [("subtotal", invoice.subtotal)]
     if invoice.credited:
         sums.append(("credited", invoice.credited.copy_negate()))
-    if invoice.carried:
-        sums.append(("paid by credit", invoice.carried.copy_negate()))
     if invoice.total is not None:
-        sums.append(("to pay" if invoice.status == "issued" else "total", invoice.total))
+        sums.append(("total", invoice.total))
     elif invoice.credited:
-        sums.append(("so far", difference(invoice.subtotal, invoice.credited)))
+        sums.append(("so far", invoice.amount))
+    if invoice.due is not None:
+        paid = (
+            ("from the balance", invoice.balance_used),
+            ("payments", invoice.payments_applied),
+            ("credit notes", invoice.notes_applied),
+        )
+        sums += [(name, amount.copy_negate()) for name, amount in paid if amount]
+        sums.append(("due", invoice.due))
     amounts = right(minor_text(amount, invoice.digits) for _, amount in sums)
-    told = [f"{name:<15} {amount} {invoice.currency}" for (name, _), amount in zip(sums, amounts, strict=True)]
+    told = [f"{name:<16} {amount} {invoice.currency}" for (name, _), amount in zip(sums, amounts, strict=True)]
     if invoice.status == "draft" and balance:
         left = f"{minor_text(balance, invoice.digits)} {invoice.currency}"
-        told.append(f"The customer has {left} of credit, which pays for it when it is issued.")
+        told.append(f"The customer has a balance of {left}, which pays for it when it is issued.")
     return told
 
 
 def note_lines(note: CreditNote) -> list[str]:
-    (row,) = note.rows
     amount = f"{minor_text(note.amount, note.digits)} {note.currency}"
+    applied = f"{minor_text(note.applied, note.digits)} {note.currency}"
     return [
         f"{note.number}: credit note over {amount}",
         f"customer  {note.customer_key}",
-        f"corrects  {note.invoice_number}: {row.outcome_key or row.corrects}, agent {row.agent_key}",
+        *[
+            f"corrects  {note.invoice_number}: {row.outcome_key or row.corrects}, agent {row.agent_key}, {row.amount}"
+            for row in note.rows
+        ],
+        f"applied   {applied} to {note.invoice_number}, the rest to the customer's balance",
         f"issued    {_at(note.issued_at)}",
         f"reason    {note.reason}",
         f"id        {note.id}",

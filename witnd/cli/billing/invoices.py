@@ -14,22 +14,25 @@ from witnd.cli.billing.credit import credit
 from witnd.cli.billing.invoice import (
     COLUMNS,
     NOTE_COLUMNS,
+    PAYMENT_COLUMNS,
     ROW_COLUMNS,
     head_lines,
     listed,
     listed_notes,
+    listed_payments,
     note_lines,
     row_cells,
     stage_lines,
     sum_lines,
 )
-from witnd.cli.billing.operations import issue, pay, void
+from witnd.cli.billing.operations import issue, pay, revise, void
+from witnd.cli.billing.payments import balance, payment, refund, reverse
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.options import DefaultGroup, page_options
 from witnd.cli.console.output import print_page, printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.invoice import Invoice, Row
-from witnd.domain.invoices.json_form import credit_note_json, invoice_json, line_json
+from witnd.domain.invoices.json_form import credit_note_json, invoice_json, line_json, payment_json
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.values.money import minor_text
 from witnd.store.invoices.reads import LOOKED_AT_MAX, InvoiceFilter, Invoices
@@ -37,7 +40,7 @@ from witnd.store.invoices.reads import LOOKED_AT_MAX, InvoiceFilter, Invoices
 
 @click.group(cls=DefaultGroup)
 def invoices() -> None:
-    """List, show, issue, pay, void, credit and export invoices.
+    """List, show, issue, void, revise, credit and export invoices; record payments and refunds.
 
     The daemon adds confirmed outcomes to draft invoices, and closes each draft when its period ends. The default
     command is `list`. ID is an id, its first six or more characters, or an invoice number.
@@ -70,13 +73,15 @@ def list_(
     """List invoices, the newest period first.
 
     open: lines still arrive. draft: the period is closed, the lines are fixed, and the invoice waits for issue.
-    issued: it has a number and is due. Then paid, or void.
+    issued: it has a number, and an amount is due. Then paid, or void.
 
     \b
     JSON: {"data": [INVOICE…], "next_cursor": text or null, "unreadable": [ID…]}, an INVOICE being
       {"id", "number", "status", "closed", "customer_key", "currency", "period", "period_start",
-       "period_end", "lines", "unrated", "subtotal", "credited", "carried", "total", "noted",
-       "issued_at", "paid_at", "voided_at", "reason", "revision"};
+       "period_end", "lines", "unrated", "subtotal", "credited", "total", "balance_used",
+       "payments_applied", "noted", "notes_applied", "due", "issue_date", "due_date", "issued_at",
+       "paid_at", "voided_at", "reason", "edition", "revises", "revises_number", "revised_by",
+       "revision"};
       open is shown as the status "draft" with "closed": false
 
     \b
@@ -116,8 +121,10 @@ def show(*, id_: str, shown: int, json_output: bool, config_path: Path | None) -
     """Show an invoice or credit note with its lines, credits and totals, and how each amount was calculated.
 
     \b
-    JSON: {"invoice": INVOICE, "lines": [LINE…], "credit_notes": [NOTE…],
-      "balance": the customer's credit}, a LINE being
+    JSON: {"invoice": INVOICE, "lines": [LINE…], "payments": [PAYMENT…], "credit_notes": [NOTE…],
+      "balance": the customer's balance}, a PAYMENT being
+      {"id", "amount", "applied", "date", "method", "reference", "reversed", "recorded_at",
+       "reversed_at"}, and a LINE
       {"id", "invoice_id", "kind", "outcome_key", "customer_key", "agent_key", "resolved_at",
        "unit", "price_per_unit", "amount", "amount_exact", "currency", "rated", "rate_card",
        "price_hash", "contract_hash", "working", "corrects", "reason"};
@@ -148,7 +155,14 @@ async def _print_document(store: Invoices, invoice: Invoice) -> None:
     lines = [line_json(invoice, row) async for row in store.rows.of_invoice(invoice)]
     notes = [credit_note_json(note) for note in await store.notes_of(invoice)]
     balance = minor_text(await store.balance(invoice.customer_key, invoice.currency), invoice.digits)
-    document = {"invoice": invoice_json(invoice), "lines": lines, "credit_notes": notes, "balance": balance}
+    payments = [payment_json(invoice, one) for one in await store.payments(invoice.id)]
+    document = {
+        "invoice": invoice_json(invoice),
+        "lines": lines,
+        "payments": payments,
+        "credit_notes": notes,
+        "balance": balance,
+    }
     as_json(document)
 
 
@@ -166,6 +180,9 @@ async def _print(store: Invoices, invoice: Invoice, shown: int) -> None:
     if outcomes > shown:
         _say(f"… and {outcomes - shown} more outcomes; --rows {outcomes} shows them")
     _say("", *sum_lines(invoice, balance))
+    if payments := await store.payments(invoice.id):
+        _say("")
+        table(PAYMENT_COLUMNS, listed_payments(invoice, payments))
     if notes:
         _say("")
         table(NOTE_COLUMNS, listed_notes(notes))
@@ -192,7 +209,7 @@ def notes(
 
     \b
     JSON: {"data": [NOTE…], "next_cursor": text or null, "unreadable": [ID…]}, for an ID the one NOTE:
-      {"id", "number", "invoice_id", "invoice_number", "customer_key", "currency", "amount",
+      {"id", "number", "invoice_id", "invoice_number", "customer_key", "currency", "amount", "applied",
        "reason", "issued_at", "lines": [LINE…]}; a LINE as in `witnd invoices show --json`
 
     \b
@@ -245,7 +262,7 @@ def _say(*lines: str) -> None:
         click.echo(printable(line))
 
 
-for _command in (issue, pay, void, credit):
+for _command in (issue, pay, payment, reverse, void, revise, credit, balance, refund):
     invoices.add_command(_command)
 try:
     invoices.add_command(import_module("witnd.cli.billing.export").export)

@@ -1,15 +1,15 @@
-"""`witnd invoices issue | pay | void`: change invoices. The rules are in the domain."""
+"""`witnd invoices issue | pay | void | revise`: change invoices. The rules are in the domain."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import click
 from msgspec import Struct
 
 from witnd.app.errors import Refused
-from witnd.app.invoices import operations
+from witnd.app.invoices import operations, payments
 from witnd.app.services import Services
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session
@@ -23,7 +23,16 @@ from witnd.exit_codes import USAGE
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.change import Operation
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 Result: TypeAlias = Operation | Unchanged
+
+
+_DRY_RUN: Final = "dry run, nothing is changed: "
+
+
+def _dry_run_option(command: Command) -> Command:
+    """Add `--dry-run`, which reaches the command as `dry_run: bool`."""
+    return click.option("--dry-run", is_flag=True, help="Show the result and change nothing.")(command)
 
 
 class Acted(Struct, frozen=True, kw_only=True):
@@ -32,6 +41,7 @@ class Acted(Struct, frozen=True, kw_only=True):
     argument: str
     result: str
     invoice: InvoiceJson | None
+    dry_run: bool = False
     problem: str | None = None
     remedy: str | None = None
 
@@ -39,17 +49,20 @@ class Acted(Struct, frozen=True, kw_only=True):
 @click.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=TEXT)
 @click.option("--all-closed", is_flag=True, help="Issue every closed draft, the oldest first.")
+@_dry_run_option
 @json_option
 @config_option
-def issue(*, ids: tuple[str, ...], all_closed: bool, json_output: bool, config_path: Path | None) -> None:
+def issue(
+    *, ids: tuple[str, ...], all_closed: bool, dry_run: bool, json_output: bool, config_path: Path | None
+) -> None:
     """Issue closed drafts: each gets the next number and a final total.
 
-    Credit of the customer pays as much of the total as it can. With `[billing] issue = "auto"`, the daemon issues
+    The customer's balance pays as much of the total as it can. With `[billing] issue = "auto"`, the daemon issues
     drafts when their grace is over. If a draft cannot be issued, the exit code is 2; the others are issued.
 
     \b
     JSON: {"data": [{"argument": ID, "result": "done", "unchanged" or "refused",
-      "invoice": INVOICE or null, "problem", "remedy"}…]}
+      "invoice": INVOICE or null, "dry_run", "problem", "remedy"}…]}
 
     \b
     Examples:
@@ -58,15 +71,20 @@ def issue(*, ids: tuple[str, ...], all_closed: bool, json_output: bool, config_p
     """
     if all_closed == bool(ids):
         raise click.UsageError("give one or more IDs, or --all-closed")
-    run(_issue(ids, json_output, config_path))
+    run(_issue(ids, dry_run, json_output, config_path))
 
 
-async def _issue(ids: Sequence[str], as_document: bool, config: Path | None) -> None:
+async def _issue(ids: Sequence[str], dry_run: bool, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         services = opened.services
         acted = []
         for argument in ids or await services.invoices.closed_drafts():
-            one = await _act(services, argument, lambda invoice: operations.issue(services, author(), invoice))
+            one = await _act(
+                services,
+                argument,
+                lambda invoice: operations.issue(services, author(), invoice, dry_run=dry_run),
+                dry_run=dry_run,
+            )
             acted.append(one)
             if not as_document:
                 _tell(one, "issued")
@@ -82,47 +100,101 @@ async def _issue(ids: Sequence[str], as_document: bool, config: Path | None) -> 
 @json_option
 @config_option
 def pay(*, id_: str, json_output: bool, config_path: Path | None) -> None:
-    """Record that an issued invoice is paid.
+    """Record a payment of all that is due, received today.
+
+    For another amount or date, use `witnd invoices payment`.
 
     \b
     JSON: {"argument": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
-      "problem", "remedy"}
+      "dry_run", "problem", "remedy"}
 
     \b
     Example:
       witnd invoices pay INV-000012
     """
-    run(_one(id_, operations.pay, "paid", json_output, config_path))
+    run(_one(id_, payments.pay, "paid", json_output, config_path))
 
 
 @click.command()
 @click.argument("id_", metavar="ID", type=TEXT)
 @click.option("--reason", type=TEXT, required=True, help="Reason; the customer may see it.")
+@click.option("--yes", is_flag=True, help="Confirm that the money is written off.")
+@_dry_run_option
 @json_option
 @config_option
-def void(*, id_: str, reason: str, json_output: bool, config_path: Path | None) -> None:
-    """Void an issued invoice. Nothing is due any more, and its number is not used again.
+def void(*, id_: str, reason: str, yes: bool, dry_run: bool, json_output: bool, config_path: Path | None) -> None:
+    """Void an issued invoice: write its money off. Nothing is due any more, and its number is not used again.
 
-    Credit that paid for the invoice returns to the customer. Its outcomes are not billed again. A paid invoice cannot
-    be voided: credit its lines instead.
+    What the customer's balance paid returns to it. Its outcomes are not billed again. An invoice with a payment or a
+    credit note cannot be voided: credit its lines, or reverse its payments first.
 
     \b
     JSON: {"argument": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
-      "problem", "remedy"}
+      "dry_run", "problem", "remedy"}
 
     \b
     Example:
-      witnd invoices void INV-000012 --reason 'sent to the wrong company'
+      witnd invoices void INV-000012 --reason 'sent to the wrong company' --yes
     """
-    run(_one(id_, partial(operations.void, reason=reason), "void", json_output, config_path))
+    if not (yes or dry_run):
+        raise click.UsageError(
+            "voiding writes the money of the invoice off, and its outcomes are not billed again; confirm with --yes, "
+            "or look at the result with --dry-run"
+        )
+    operation = partial(operations.void, reason=reason, dry_run=dry_run)
+    run(_one(id_, operation, "void", json_output, config_path, dry_run=dry_run))
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=TEXT)
+@click.option("--reason", type=TEXT, help="Reason; the customer may see it.")
+@_dry_run_option
+@json_option
+@config_option
+def revise(*, id_: str, reason: str | None, dry_run: bool, json_output: bool, config_path: Path | None) -> None:
+    """Void an issued invoice, and open a draft with the same lines as its next edition.
+
+    Credit lines of the draft, then issue it: it gets a new number. With `[billing] issue = "auto"`, the daemon
+    issues it when the grace is over, counted from now. An invoice with a payment or a credit note cannot be revised.
+
+    \b
+    JSON: the draft as INVOICE, and {"voided": the INVOICE that it replaces}
+
+    \b
+    Examples:
+      witnd invoices revise INV-000012 --dry-run
+      witnd invoices revise INV-000012 --reason 'wrong price'
+    """
+    run(_revise(id_, reason, dry_run, json_output, config_path))
+
+
+async def _revise(id_: str, reason: str | None, dry_run: bool, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        services = opened.services
+        invoice = await operations.named(services, id_, can_shorten=True)
+        revision = await operations.revise(services, author(), invoice, reason, dry_run=dry_run)
+    draft, voided = revision.draft, revision.done.invoice
+    if as_document:
+        as_json(operations.revised_json(revision))
+        return
+    already = " already" if isinstance(revision.done, Unchanged) else ""
+    click.echo(printable(f"{_DRY_RUN if dry_run else ''}{voided.number} is void{already}: {voided.reason}"))
+    amount = f"{invoice_json(draft).subtotal} {draft.currency}"
+    click.echo(printable(f"edition {draft.edition} is {draft.id}: {draft.status}, {amount} for {draft.customer_key}"))
 
 
 async def _one(
-    id_: str, operation: Callable[..., Awaitable[Result]], participle: str, as_document: bool, config: Path | None
+    id_: str,
+    operation: Callable[..., Awaitable[Result]],
+    participle: str,
+    as_document: bool,
+    config: Path | None,
+    *,
+    dry_run: bool = False,
 ) -> None:
     async with session(config) as opened:
         services = opened.services
-        acted = await _act(services, id_, lambda invoice: operation(services, author(), invoice))
+        acted = await _act(services, id_, lambda invoice: operation(services, author(), invoice), dry_run=dry_run)
     if as_document:
         as_json(acted)
     else:
@@ -130,7 +202,9 @@ async def _one(
     _end([acted])
 
 
-async def _act(services: Services, argument: str, do: Callable[[Invoice], Awaitable[Result]]) -> Acted:
+async def _act(
+    services: Services, argument: str, do: Callable[[Invoice], Awaitable[Result]], *, dry_run: bool = False
+) -> Acted:
     found = None
     try:
         found = await operations.named(services, argument, can_shorten=True)
@@ -143,7 +217,7 @@ async def _act(services: Services, argument: str, do: Callable[[Invoice], Awaita
         invoice = None if found is None else invoice_json(found)
         return Acted(argument=argument, result="refused", invoice=invoice, problem=problem, remedy=remedy)
     result = "unchanged" if isinstance(done, Unchanged) else "done"
-    return Acted(argument=argument, result=result, invoice=invoice_json(done.invoice))
+    return Acted(argument=argument, result=result, invoice=invoice_json(done.invoice), dry_run=dry_run)
 
 
 def _tell(acted: Acted, participle: str) -> None:
@@ -152,9 +226,10 @@ def _tell(acted: Acted, participle: str) -> None:
         click.echo(printable("witnd: " + "; ".join(filter(None, (acted.problem, acted.remedy)))), err=True)
         return
     already = " already" if acted.result == "unchanged" else ""
-    paid = "" if one.carried.strip("0.") == "" else f" (plus {one.carried} paid by credit)"
+    paid = "" if one.balance_used.strip("0.") == "" else f", {one.balance_used} of it paid from the balance"
     amount = f"{one.total} {one.currency} for {one.customer_key}{paid}"
-    click.echo(printable(f"{one.number} is {participle}{already}: {amount}"))
+    before = _DRY_RUN if acted.dry_run else ""
+    click.echo(printable(f"{before}{one.number or one.id} is {participle}{already}: {amount}"))
 
 
 def _end(acted: Sequence[Acted]) -> None:

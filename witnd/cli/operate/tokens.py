@@ -79,9 +79,10 @@ def create_(
     Standard output contains only the token. NAME describes who uses it, and need not be unique.
 
     \b
-    ingest  send events
-    read    read everything except tokens and the change log
-    admin   everything
+    ingest   send events
+    read     read everything except tokens and the change log
+    billing  read; issue, void and credit invoices; record payments and refunds
+    admin    everything
 
     \b
     JSON: the TOKEN that `witnd tokens list --json` lists, and {"token": its text}

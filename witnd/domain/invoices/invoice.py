@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
-from witnd.domain.values.money import difference
+from witnd.domain.values.money import difference, exact_sum
 from witnd.domain.values.period import Period
 
 # outcome: a confirmed outcome. fee, minimum, cap: adjustments of a group when the period closes. credit: reduces the
@@ -75,10 +75,24 @@ class Invoice(Struct, frozen=True, kw_only=True):
     voided_at: int | None = None
     reason: str | None = None  # for voiding it
     credited: Decimal = Decimal(0)  # by its credit rows
+    total: Decimal | None = None  # the subtotal without its credit rows; None until issued
+    issue_date: str | None = None
+    due_date: str | None = None
+    # What pays it. The parts that were not applied to it are in the customer's balance.
+    balance_used: Decimal = Decimal(0)  # from the customer's balance
     noted: Decimal = Decimal(0)  # by credit notes
+    notes_applied: Decimal = Decimal(0)
     notes: int = 0  # number of credit notes
-    carried: Decimal = Decimal(0)  # paid from the customer's balance
-    total: Decimal | None = None  # the amount to pay; None until issued
+    payments_total: Decimal = Decimal(0)  # of payments that are not reversed
+    payments_applied: Decimal = Decimal(0)
+    live_payments: int = 0  # number of payments that are not reversed
+    payment_entries: int = 0  # number of payments and reversals
+    # A revised invoice is void, and the next edition is a draft with the same rows.
+    edition: int = 1
+    revises: str | None = None  # the id of the edition before
+    revises_number: str | None = None
+    revised_by: str | None = None  # the id of the next edition
+    opened_at: int | None = None  # when this edition was opened; None for the first one
 
     @property
     def stage(self) -> str:
@@ -86,14 +100,44 @@ class Invoice(Struct, frozen=True, kw_only=True):
         return "open" if self.status == "draft" and not self.closed else self.status
 
     @property
-    def payable(self) -> Decimal:
-        """The amount to pay; of a draft, the current amount before the balance is applied."""
-        owed = difference(difference(self.subtotal, self.credited), self.carried)
-        return owed if self.total is None else self.total
+    def amount(self) -> Decimal:
+        """The total; of a draft, the current one."""
+        return difference(self.subtotal, self.credited) if self.total is None else self.total
+
+    @property
+    def due(self) -> Decimal | None:
+        """The amount to pay, never below 0. None for an open, draft or void invoice."""
+        if self.total is None or self.status in ("draft", "void"):
+            return None
+        return difference(self.total, exact_sum((self.payments_applied, self.notes_applied, self.balance_used)))
+
+
+class PaymentEntry(Struct, frozen=True, kw_only=True):
+    """A payment, or the reversal of one if `reverses` is set. `at`: the instant (ms) when it was recorded."""
+
+    at: int
+    amount: Decimal
+    applied: Decimal
+    date: str
+    method: str | None = None
+    reference: str | None = None
+    reverses: int | None = None  # the index of the reversed entry
+
+    @property
+    def to_balance(self) -> Decimal:
+        """The part that went to the customer's balance."""
+        return difference(self.amount, self.applied)
 
 
 def invoice_id(customer_key: str, currency: str, period: Period) -> str:
+    """Return the id of the first edition of an invoice."""
     return derived_id("invoice", customer_key, currency, instant.render(period.start))
+
+
+def edition_id(invoice: Invoice, edition: int) -> str:
+    """Return the id of an edition of an invoice."""
+    parts = (invoice.customer_key, invoice.currency, instant.render(invoice.start))
+    return derived_id("invoice", *parts, *([] if edition == 1 else [str(edition)]))
 
 
 def row_id(invoice: str, kind: str, *parts: str) -> str:

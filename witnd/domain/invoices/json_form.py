@@ -1,14 +1,16 @@
-"""The JSON form of invoices, rows and credit notes, for exports, commands with `--json` and HTTP.
+"""The JSON form of invoices, rows, credit notes, payments and refunds, for exports, commands with `--json` and HTTP.
 
 Amounts and quantities are decimal strings, instants are text, and unknown values are null, never absent.
 """
 
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
 
 from witnd.domain.invoices.invoice import Invoice, Kind, Row, Status
 from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.invoices.payment import Payment, Refund
 from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text
 
@@ -16,8 +18,10 @@ from witnd.domain.values.money import minor_text
 class InvoiceJson(Struct, frozen=True, kw_only=True):
     """The head of an invoice. `period_end` is the first instant after its period.
 
-    `total` = `subtotal` - `credited` - `carried`, and null until the invoice is issued; `noted` is the amount credited
-    after that.
+    `total` = `subtotal` - `credited`, and null until the invoice is issued. `due` = `total` - `balance_used` -
+    `payments_applied` - `notes_applied`, and null for an open, draft or void invoice. `noted` is the amount of its
+    credit notes. Dates are those of UTC. A revised invoice is void; `revised_by` is the id of the draft that replaces
+    it, whose `revises` is its id.
     """
 
     id: str
@@ -33,13 +37,22 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
     unrated: int
     subtotal: str
     credited: str
-    carried: str
     total: str | None
+    balance_used: str
+    payments_applied: str
     noted: str
+    notes_applied: str
+    due: str | None
+    issue_date: str | None
+    due_date: str | None
     issued_at: str | None
     paid_at: str | None
     voided_at: str | None
     reason: str | None
+    edition: int
+    revises: str | None
+    revises_number: str | None
+    revised_by: str | None
     revision: int
 
 
@@ -72,7 +85,8 @@ class LineJson(Struct, frozen=True, kw_only=True):
 
 
 class CreditNoteJson(Struct, frozen=True, kw_only=True):
-    """A credit after the invoice was issued. `amount` is above 0, those of its lines are below 0."""
+    """A credit after the invoice was issued. `amount` is above 0, those of its lines are below 0. `applied` reduced
+    what was due of the invoice; the rest went to the customer's balance."""
 
     id: str
     number: str | None
@@ -81,9 +95,37 @@ class CreditNoteJson(Struct, frozen=True, kw_only=True):
     customer_key: str
     currency: str
     amount: str
+    applied: str
     reason: str
     issued_at: str | None
     lines: list[LineJson]
+
+
+class PaymentJson(Struct, frozen=True, kw_only=True):
+    """A payment. `applied` paid the invoice; the rest went to the customer's balance. `date` is when it arrived."""
+
+    id: str
+    amount: str
+    applied: str
+    date: str
+    method: str | None
+    reference: str | None
+    reversed: bool
+    recorded_at: str
+    reversed_at: str | None
+
+
+class RefundJson(Struct, frozen=True, kw_only=True):
+    """A refund of a customer's balance."""
+
+    id: str
+    customer_key: str
+    currency: str
+    amount: str
+    date: str
+    method: str | None
+    reference: str | None
+    recorded_at: str
 
 
 def invoice_json(invoice: Invoice) -> InvoiceJson:
@@ -102,13 +144,22 @@ def invoice_json(invoice: Invoice) -> InvoiceJson:
         unrated=invoice.unrated,
         subtotal=minor_text(invoice.subtotal, invoice.digits),
         credited=minor_text(invoice.credited, invoice.digits),
-        carried=minor_text(invoice.carried, invoice.digits),
-        total=None if invoice.total is None else minor_text(invoice.total, invoice.digits),
+        total=_amount(invoice.total, invoice.digits),
+        balance_used=minor_text(invoice.balance_used, invoice.digits),
+        payments_applied=minor_text(invoice.payments_applied, invoice.digits),
         noted=minor_text(invoice.noted, invoice.digits),
+        notes_applied=minor_text(invoice.notes_applied, invoice.digits),
+        due=_amount(invoice.due, invoice.digits),
+        issue_date=invoice.issue_date,
+        due_date=invoice.due_date,
         issued_at=_instant(invoice.issued_at),
         paid_at=_instant(invoice.paid_at),
         voided_at=_instant(invoice.voided_at),
         reason=invoice.reason,
+        edition=invoice.edition,
+        revises=invoice.revises,
+        revises_number=invoice.revises_number,
+        revised_by=invoice.revised_by,
         revision=invoice.revision,
     )
 
@@ -127,9 +178,38 @@ def credit_note_json(note: CreditNote) -> CreditNoteJson:
         customer_key=note.customer_key,
         currency=note.currency,
         amount=minor_text(note.amount, note.digits),
+        applied=minor_text(note.applied, note.digits),
         reason=note.reason,
         issued_at=_instant(note.issued_at),
         lines=[_line(row, note.invoice, note.customer_key, note.currency) for row in note.rows],
+    )
+
+
+def payment_json(invoice: Invoice, payment: Payment) -> PaymentJson:
+    entry = payment.entry
+    return PaymentJson(
+        id=payment.id,
+        amount=minor_text(entry.amount, invoice.digits),
+        applied=minor_text(entry.applied, invoice.digits),
+        date=entry.date,
+        method=entry.method,
+        reference=entry.reference,
+        reversed=payment.reversed_at is not None,
+        recorded_at=instant.render(entry.at),
+        reversed_at=_instant(payment.reversed_at),
+    )
+
+
+def refund_json(refund: Refund) -> RefundJson:
+    return RefundJson(
+        id=refund.id,
+        customer_key=refund.customer_key,
+        currency=refund.currency,
+        amount=minor_text(refund.amount, refund.digits),
+        date=refund.date,
+        method=refund.method,
+        reference=refund.reference,
+        recorded_at=instant.render(refund.recorded_at),
     )
 
 
@@ -156,6 +236,10 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str) -> LineJs
         reason=row.reason,
         repaired_at=_instant(row.repaired_at),
     )
+
+
+def _amount(amount: Decimal | None, digits: int) -> str | None:
+    return None if amount is None else minor_text(amount, digits)
 
 
 def _instant(ms: int | None) -> str | None:

@@ -124,8 +124,8 @@ def _complete(record: dict[str, Any]) -> None:
     if "made" in record:
         after["made"] = record["made"]
         invoice = after.get("invoice", {})
-        if record["stamp"]:
-            invoice[record["stamp"]] = instant.render(record["at"])
+        for field in record["stamps"]:
+            invoice[field] = instant.render(record["at"])
         if record["what"] == "invoice.issue":
             invoice["number"] = record["made"]
 

@@ -28,9 +28,9 @@ from witnd.store.server.connection import redis_errors
 
 log = structlog.get_logger()
 
-SCOPES: Final = ("ingest", "read", "admin")
+SCOPES: Final = ("ingest", "read", "billing", "admin")
 # The scopes that a scope includes.
-_IMPLIED: Final = {"ingest": ("ingest",), "read": ("read",), "admin": SCOPES}
+_IMPLIED: Final = {"ingest": ("ingest",), "read": ("read",), "billing": ("billing", "read"), "admin": SCOPES}
 _REVISION: Final = b"revision"
 # How long the cache is used without checking the revision: the longest delay of a revocation by another process.
 FRESH_SECONDS: Final = 0.05

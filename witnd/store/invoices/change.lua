@@ -3,86 +3,146 @@
 --
 -- KEYS 1 the head, 2 its operations, 3 balances, 4 credited, 5 credit rows, 6 drafts to issue,
 --      7 series, 8 numbers, 9 credit notes, 10 the new credit note (the head's key if none),
---      11 the change log
--- ARGV 1 token of the operation, 2 its name, 3 id of the invoice
---      4 revision, 5 status, 6 '1' closed, as they were read
---      7 field of the balance ('' if not needed), 8 as read ('' absent), 9 to write ('' unchanged)
---      10 id of the credited row ('' none), 11 its credited amount as read ('' absent), 12 to write
---      13 credit row to append ('' none)
---      14 series to take a number from ('' none), 15 id of the credit note ('' none)
---      16 field of the head that gets the current instant ('' none), 17 '1' if the invoice is issued
---      18 what the operation created, for the record ('' its number)
---      19 the JSON of its entry for the change log without the end ('' none)
---      20 the last known number of the series
---      21 number of words of fields for the head, then those words, then those for the credit note
+--      11 the change log, 12 payments, 13 the customer's currencies, 14 first numbers of series, 15 rows,
+--      16 the head of the next edition, 17 its rows, 18 its credit rows, 19 its credited,
+--      20 invoices, 21 the customer's invoices
+-- ARGV, in this order; a list is its length, then its words:
+--      token of the operation, its name, id of the invoice
+--      revision, status, '1' closed, as they were read
+--      the instant (ms) from which it must be decided again ('' none)
+--      currency, its minor digits
+--      field of the balance ('' if not needed), the balance as read ('' absent), to write ('' unchanged)
+--      list of credited rows: id, its credited amount as read ('' absent), to write
+--      list of credit rows to append, list of payments to append
+--      series to take a number from ('' none), its last known number, its first number, id of the credit note ('' none)
+--      list of fields of the head that get the current instant, '1' if the invoice is issued
+--      what the operation created, for the record ('' its number)
+--      the JSON of its entry for the change log without the end ('' none)
+--      lists of words for the head, of fields to delete from it, of words for the credit note
+--      id of the next edition ('' none), start of the period, '1' if it waits for issue, list of words for its head
 --
 -- Returns {'OK' or 'DONE' (written before, the reply was lost), record, head}; or, with nothing written, {'MOVED'},
 -- {'DAMAGED', text} if the last number of the series is not a number,
 -- or {'LOST', last number} if the series is behind the last known number.
 -- Amounts are text that is compared and stored: the script does not calculate with money.
-local record = redis.call('HGET', KEYS[2], ARGV[1])
+local place = 0
+local function take()
+  place = place + 1
+  return ARGV[place]
+end
+local function take_list()
+  local list = {}
+  for _ = 1, tonumber(take()) do
+    list[#list + 1] = take()
+  end
+  return list
+end
+
+local token, operation, id = take(), take(), take()
+local revision, status, closed, valid_until = take(), take(), take(), take()
+local currency, digits = take(), take()
+local account, balance_read, balance = take(), take(), take()
+local credited, rows, payments = take_list(), take_list(), take_list()
+local series, known, first, note = take(), take(), take(), take()
+local stamps, issued, made, entry = take_list(), take(), take(), take()
+local head_words, removed, note_words = take_list(), take_list(), take_list()
+local draft, start, waits, draft_words = take(), take(), take(), take_list()
+
+local record = redis.call('HGET', KEYS[2], token)
 if record then
   return { 'DONE', record, redis.call('HGETALL', KEYS[1]) }
 end
 
 local head = redis.call('HMGET', KEYS[1], 'revision', 'status', 'closed')
-if (head[1] or '0') ~= ARGV[4] or (head[2] or 'draft') ~= ARGV[5] or head[3] ~= ARGV[6] then
+if (head[1] or '0') ~= revision or (head[2] or 'draft') ~= status or head[3] ~= closed then
   return { 'MOVED' }
 end
-if ARGV[7] ~= '' and (redis.call('HGET', KEYS[3], ARGV[7]) or '') ~= ARGV[8] then
+if account ~= '' and (redis.call('HGET', KEYS[3], account) or '') ~= balance_read then
   return { 'MOVED' }
 end
-if ARGV[10] ~= '' and (redis.call('HGET', KEYS[4], ARGV[10]) or '') ~= ARGV[11] then
+for i = 1, #credited, 3 do
+  if (redis.call('HGET', KEYS[4], credited[i]) or '') ~= credited[i + 1] then
+    return { 'MOVED' }
+  end
+end
+local time = redis.call('TIME')
+local ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+if valid_until ~= '' and ms >= tonumber(valid_until) then
   return { 'MOVED' }
 end
 
-if ARGV[14] ~= '' then
-  local last = redis.call('HGET', KEYS[7], ARGV[14]) or '0'
+if series ~= '' then
+  local last = redis.call('HGET', KEYS[7], series) or '0'
   if not string.match(last, '^%d+$') or #last > 15 then
     return { 'DAMAGED', last }
   end
-  if tonumber(last) < tonumber(ARGV[20]) then
+  if tonumber(last) < tonumber(known) then
     return { 'LOST', last }
   end
 end
 
-local time = redis.call('TIME')
-local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-local fields = tonumber(ARGV[21])
-redis.call('HSET', KEYS[1], unpack(ARGV, 22, 21 + fields))
-if ARGV[16] ~= '' then
-  redis.call('HSET', KEYS[1], ARGV[16], now)
+local now = string.format('%.0f', ms)
+redis.call('HSET', KEYS[1], unpack(head_words))
+if #removed > 0 then
+  redis.call('HDEL', KEYS[1], unpack(removed))
 end
-if ARGV[9] ~= '' then
-  redis.call('HSET', KEYS[3], ARGV[7], ARGV[9])
+for _, field in ipairs(stamps) do
+  redis.call('HSET', KEYS[1], field, now)
 end
-if ARGV[10] ~= '' then
-  redis.call('HSET', KEYS[4], ARGV[10], ARGV[12])
-end
-if ARGV[13] ~= '' then
-  redis.call('RPUSH', KEYS[5], ARGV[13])
-end
-if ARGV[17] == '1' then
-  redis.call('ZREM', KEYS[6], ARGV[3])
-end
-local made = ARGV[18]
-if ARGV[14] ~= '' then
-  -- The counter changes only here, together with the numbered document, so no number is repeated or missing.
-  local number = string.format('%s-%06d', ARGV[14], redis.call('HINCRBY', KEYS[7], ARGV[14], 1))
-  if ARGV[15] == '' then
-    redis.call('HSET', KEYS[1], 'number', number)
-    redis.call('HSET', KEYS[8], number, ARGV[3])
-    made = number
-  else
-    redis.call('HSET', KEYS[10], 'number', number, 'issued_at', now, unpack(ARGV, 22 + fields))
-    redis.call('HSET', KEYS[8], number, ARGV[15])
-    redis.call('ZADD', KEYS[9], now, ARGV[15])
+if balance ~= '' then
+  redis.call('HSET', KEYS[3], account, balance)
+  if tonumber(redis.call('HGET', KEYS[13], currency) or '-1') < tonumber(digits) then
+    redis.call('HSET', KEYS[13], currency, digits)
   end
 end
-record = table.concat({ ARGV[2], now, made }, ' ')
-redis.call('HSET', KEYS[2], ARGV[1], record)
-if ARGV[19] ~= '' then
-  local done = ',"made":' .. cjson.encode(made) .. ',"at":' .. now .. ',"stamp":"' .. ARGV[16] .. '"}'
-  redis.call('XADD', KEYS[11], '*', 'data', ARGV[19] .. done)
+for i = 1, #credited, 3 do
+  redis.call('HSET', KEYS[4], credited[i], credited[i + 2])
+end
+for _, row in ipairs(rows) do
+  redis.call('RPUSH', KEYS[5], row)
+end
+for _, payment in ipairs(payments) do
+  redis.call('RPUSH', KEYS[12], payment)
+end
+if issued == '1' then
+  redis.call('ZREM', KEYS[6], id)
+end
+if draft ~= '' then
+  redis.call('HSET', KEYS[16], 'opened_at', now, unpack(draft_words))
+  redis.call('COPY', KEYS[15], KEYS[17], 'REPLACE')
+  redis.call('COPY', KEYS[5], KEYS[18], 'REPLACE')
+  redis.call('COPY', KEYS[4], KEYS[19], 'REPLACE')
+  redis.call('ZADD', KEYS[20], start, draft)
+  redis.call('ZADD', KEYS[21], start, draft)
+  if waits == '1' then
+    redis.call('ZADD', KEYS[6], now, draft)
+  end
+end
+if series ~= '' then
+  -- The counter changes only here, together with the numbered document, so no number is repeated or missing.
+  local step = 1
+  if tonumber(first) > 1 and redis.call('HEXISTS', KEYS[7], series) == 0 then
+    step = tonumber(first)
+    redis.call('HSET', KEYS[14], series, first)
+  end
+  local number = string.format('%s-%06d', series, redis.call('HINCRBY', KEYS[7], series, step))
+  if note == '' then
+    redis.call('HSET', KEYS[1], 'number', number)
+    redis.call('HSET', KEYS[8], number, id)
+    made = number
+  else
+    redis.call('HSET', KEYS[10], 'number', number, 'issued_at', now, unpack(note_words))
+    redis.call('HSET', KEYS[8], number, note)
+    redis.call('ZADD', KEYS[9], now, note)
+  end
+end
+record = table.concat({ operation, now, made }, ' ')
+redis.call('HSET', KEYS[2], token, record)
+if entry ~= '' then
+  local done = ',"made":' .. cjson.encode(made) .. ',"at":' .. now .. ',"stamps":['
+  for i, field in ipairs(stamps) do
+    done = done .. (i > 1 and ',' or '') .. '"' .. field .. '"'
+  end
+  redis.call('XADD', KEYS[11], '*', 'data', entry .. done .. ']}')
 end
 return { 'OK', record, redis.call('HGETALL', KEYS[1]) }

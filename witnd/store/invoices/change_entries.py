@@ -16,7 +16,8 @@ def entry_maker(author: Author, operation: str | None = None) -> Callable[[Chang
             f"invoice.{operation or change.operation}",
             change.before.id,
             before=invoice_json(change.before),
-            after={"invoice": invoice_json(change.after)},
+            after={"invoice": invoice_json(change.after)}
+            | ({} if change.draft is None else {"draft": invoice_json(change.draft)}),
         )
 
     return entry

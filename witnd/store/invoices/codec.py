@@ -122,10 +122,22 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         voided_at=_instant(fields, "voided_at"),
         reason=fields.get("reason"),
         credited=finite(fields.get("credited", "0")),
-        noted=finite(fields.get("noted", "0")),
-        notes=int(fields.get("notes", "0")),
-        carried=finite(fields.get("carried", "0")),
         total=finite(fields["total"]) if "total" in fields else None,
+        issue_date=fields.get("issue_date"),
+        due_date=fields.get("due_date"),
+        balance_used=finite(fields.get("balance_used", "0")),
+        noted=finite(fields.get("noted", "0")),
+        notes_applied=finite(fields.get("notes_applied", "0")),
+        notes=int(fields.get("notes", "0")),
+        payments_total=finite(fields.get("payments_total", "0")),
+        payments_applied=finite(fields.get("payments_applied", "0")),
+        live_payments=int(fields.get("live_payments", "0")),
+        payment_entries=int(fields.get("payment_entries", "0")),
+        edition=int(fields.get("edition", "1")),
+        revises=fields.get("revises"),
+        revises_number=fields.get("revises_number"),
+        revised_by=fields.get("revised_by"),
+        opened_at=_instant(fields, "opened_at"),
     )
 
 
@@ -143,6 +155,17 @@ def billed_fields(invoice: Invoice) -> list[str | int]:
         "unrated", invoice.unrated,
         "subtotal", plain(invoice.subtotal),
         "closed", int(invoice.closed),
+    ]  # fmt: skip
+
+
+def edition_fields(invoice: Invoice) -> list[str | int]:
+    """Return the fields of the draft of a next edition, as arguments of HSET. The script adds `opened_at`."""
+    return [
+        *billed_fields(invoice),
+        "credited", plain(invoice.credited),
+        "edition", invoice.edition,
+        "revises", invoice.revises or "",
+        "revises_number", invoice.revises_number or "",
     ]  # fmt: skip
 
 

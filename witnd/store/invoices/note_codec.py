@@ -27,6 +27,7 @@ def note_fields(note: CreditNote) -> list[str | bytes | int]:
         "currency", note.currency,
         "digits", note.digits,
         "amount", plain(note.amount),
+        "applied", plain(note.applied),
         "reason", note.reason,
         "rows", _pack([encode_row(row) for row in note.rows]),
     ]  # fmt: skip
@@ -55,6 +56,7 @@ def _decode_note(id_: str, raw: Mapping[bytes, bytes]) -> CreditNote:
         currency=fields["currency"],
         digits=int(fields["digits"]),
         amount=finite(fields["amount"]),
+        applied=finite(fields["applied"]),
         reason=fields["reason"],
         rows=tuple(decode_row(row) for row in _rows(raw[b"rows"])),
         number=fields["number"],

@@ -12,11 +12,15 @@ from redis.asyncio import Redis
 from witnd.domain.invoices.credit import note_id
 from witnd.domain.invoices.invoice import Invoice, invoice_id
 from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.invoices.payment import Payment, payments_of
 from witnd.domain.values.period import Calendar
 from witnd.store.errors import DamagedInvoice
-from witnd.store.invoices.change import Operations, balance_field
+from witnd.store.invoices.accounts import Accounts
+from witnd.store.invoices.change import Operations
+from witnd.store.invoices.change_arguments import balance_field
 from witnd.store.invoices.codec import RESTORE, decode_invoice
 from witnd.store.invoices.note_codec import decode_note
+from witnd.store.invoices.payment_codec import decode_payment
 from witnd.store.invoices.rows import Rows
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
@@ -80,6 +84,7 @@ class Invoices(Operations):
         confirm: Confirm = nothing_to_confirm,
     ) -> None:
         super().__init__(client, keys, last_number, confirm)
+        self.accounts = Accounts(client, keys, confirm)
         self.rows = Rows(client, keys, partitions)
 
     # -- one ---------------------------------------------------------------------------------------------------------
@@ -125,11 +130,18 @@ class Invoices(Operations):
                     break
 
     async def of_outcome(self, customer_key: str, currency: str, billed_at: int) -> Invoice | None:
-        """Return the invoice of the period in which an outcome was billed, or None."""
+        """Return the newest edition of the invoice of the period in which an outcome was billed, or None."""
         calendar = await self.calendar()
         if calendar is None:
             return None
-        return await self.get(invoice_id(customer_key, currency, calendar.period_at(billed_at)))
+        found = await self.get(invoice_id(customer_key, currency, calendar.period_at(billed_at)))
+        return None if found is None else await self.newest_edition(found)
+
+    async def newest_edition(self, invoice: Invoice) -> Invoice:
+        """Return the edition that replaces a revised invoice, or the invoice itself."""
+        while invoice.revised_by is not None and (following := await self.get(invoice.revised_by)) is not None:
+            invoice = following
+        return invoice
 
     async def calendar(self) -> Calendar | None:
         """Return the calendar of periods, or None before the first invoice."""
@@ -150,6 +162,12 @@ class Invoices(Operations):
         with redis_errors():
             raw = await self._client.hmget(self._keys.credited(id_), list(rows))
         return [Decimal((amount or b"0").decode()) for amount in cast("list[bytes | None]", raw)]
+
+    async def payments(self, id_: str) -> list[Payment]:
+        """Return the payments of an invoice, oldest first."""
+        with redis_errors():
+            records = cast("list[bytes]", await self._client.lrange(self._keys.payments(id_), 0, -1))
+        return payments_of(id_, map(decode_payment, records))
 
     # -- lists -------------------------------------------------------------------------------------------------------
 

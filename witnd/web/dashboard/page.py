@@ -21,7 +21,7 @@ from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.web.dashboard.present.words import decode_key
 from witnd.web.dashboard.view import HTML, PREFIX, html, refused_page
 from witnd.web.errors import ApiError
-from witnd.web.http.route import Call, Handler, Raw, Route, Stream
+from witnd.web.http.route import Call, Handler, Raw, Route, Scope, Stream
 
 COOKIE: Final = "witnd_session"
 MESSAGE_COOKIE: Final = "witnd_message"
@@ -80,6 +80,10 @@ class PageRequest:
         return self.token.has_scope("admin")
 
     @property
+    def may_bill(self) -> bool:
+        return self.token.has_scope("billing")
+
+    @property
     def author(self) -> Author:
         """Return the author of a change. A form with the field `once` is carried out once, however often it is sent."""
         once = self.form.get("once") or None
@@ -91,6 +95,7 @@ class PageRequest:
         return {
             "form_key": self.session.form_key,
             "may_change": self.may_change,
+            "may_bill": self.may_bill,
             "who": self.token.name,
             "here": self.call.target.partition("?")[0],
             "target": self.call.target,
@@ -103,13 +108,13 @@ Answer: TypeAlias = HtmlPage | Redirect | Raw | Stream
 PageFunction: TypeAlias = Callable[[PageRequest], Awaitable[Answer]]
 
 
-def page(path: str, *, admin: bool = False) -> Callable[[PageFunction], PageFunction]:
-    """Register a page at a path, for everybody who may read, or for admins only."""
+def page(path: str, *, scope: Scope = "read") -> Callable[[PageFunction], PageFunction]:
+    """Register a page at a path, for everybody who may read, or only for tokens with another scope."""
 
     def register(function: PageFunction) -> PageFunction:
         async def answer(call: Call[Any]) -> Raw | Stream:
             request = await page_request(call)
-            return request if isinstance(request, Raw) else await _answer(request, function, admin=admin)
+            return request if isinstance(request, Raw) else await _answer(request, function, scope)
 
         add("GET", path, answer)
         return function
@@ -117,8 +122,9 @@ def page(path: str, *, admin: bool = False) -> Callable[[PageFunction], PageFunc
     return register
 
 
-def action(path: str, *, admin: bool = True) -> Callable[[PageFunction], PageFunction]:
-    """Register what a form at a path does: for admins, or for everybody who may read if it changes nothing."""
+def action(path: str, *, scope: Scope = "admin") -> Callable[[PageFunction], PageFunction]:
+    """Register what a form at a path does: for admins, or for tokens with another scope; `read` if it changes
+    nothing."""
 
     def register(function: PageFunction) -> PageFunction:
         async def answer(call: Call[Any]) -> Raw | Stream:
@@ -129,7 +135,7 @@ def action(path: str, *, admin: bool = True) -> Callable[[PageFunction], PageFun
             same_site(call)
             if not hmac.compare_digest(request.form.get("form_key", "").encode(), request.session.form_key.encode()):
                 raise ApiError("FORBIDDEN", "this form has expired; reload the page and submit again")
-            return await _answer(request, function, admin=admin)
+            return await _answer(request, function, scope)
 
         add("POST", path, answer)
         return function
@@ -204,10 +210,11 @@ def same_site(call: Call[Any]) -> None:
         raise ApiError("FORBIDDEN", "this form was submitted from another site")
 
 
-async def _answer(request: PageRequest, function: PageFunction, *, admin: bool) -> Raw | Stream:
+async def _answer(request: PageRequest, function: PageFunction, scope: Scope) -> Raw | Stream:
     try:
-        if admin and not request.may_change:
-            raise ApiError("FORBIDDEN", "this session is read-only; sign in with an admin token")
+        if not request.token.has_scope(scope):
+            may = "may only do billing" if request.may_bill else "is read-only"
+            raise ApiError("FORBIDDEN", f"this session {may}; sign in with an admin token")
         answer = await function(request)
     except Refused as refused:
         return _without_message(request, refused_page(refused, request.call.request_id, request.values))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from witnd.app.daemon_services import DaemonServices
     from witnd.store.access.tokens import Token
 
-Scope: TypeAlias = Literal["ingest", "read", "admin"]
+Scope: TypeAlias = Literal["ingest", "read", "billing", "admin"]
 JSON: Final = "application/json"
 MOST_LISTED: Final = 100
 # A condition of 16 levels, each an object with a list, in an agent.
@@ -83,6 +83,8 @@ class Route(Struct, frozen=True, kw_only=True):
     # What bodies of other content types hold, where that is something else than `body`.
     bodies: dict[str, Any] = {}
     answer_type: str = JSON
+    # Whether the body may be left out.
+    optional_body: bool = False
     # Other content types that it may answer with, as `?format=csv` does.
     more_types: tuple[str, ...] = ()
     # Whether it changes a thing with versions, so that `If-Match` is honoured.
@@ -95,7 +97,7 @@ class Route(Struct, frozen=True, kw_only=True):
     @property
     def changes(self) -> bool:
         """Return whether it makes a change that `Idempotency-Key` protects. Events have their own keys."""
-        return self.method != "GET" and self.scope == "admin"
+        return self.method != "GET" and self.scope in ("billing", "admin")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -160,7 +162,9 @@ class Call(Generic[Q]):
             raise invalid("", f"body {wrong}") from None
 
     def body(self) -> Any:
-        """Return the body as the route's struct."""
+        """Return the body as the route's struct; its defaults if it may be left out."""
+        if not self.data and self.route.optional_body:
+            return self.route.body()
         self.document()  # duplicate names and depth, which the decoder would pass over
         try:
             return msgspec.json.decode(self.data, type=self.route.body)

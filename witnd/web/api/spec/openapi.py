@@ -92,7 +92,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token with the scope of the call. `admin` includes `read` and `ingest`.",
+                    "description": "A token with the scope of the call. `billing` includes `read`, `admin` all.",
                 }
             },
         },
@@ -128,7 +128,7 @@ def _operation(one: Route, schemas: Schemas) -> dict[str, Any]:
     if one.body is not None:
         bodies = {kind: one.bodies.get(kind, one.body) for kind in one.content_types if kind}
         content = {kind: {"schema": schemas.of(body)} for kind, body in bodies.items()}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not one.optional_body, "content": content}
     operation["responses"] = _responses(one, schemas)
     return operation
 

@@ -24,7 +24,8 @@ from witnd.web.dashboard.pages.catalogue import (
     rate_cards,
 )
 from witnd.web.dashboard.pages.invoices import actions as invoice_actions
-from witnd.web.dashboard.pages.invoices import credit_notes, invoices
+from witnd.web.dashboard.pages.invoices import credit_notes, invoices, refunds
+from witnd.web.dashboard.pages.invoices import credits as invoice_credits
 from witnd.web.dashboard.pages.invoices import files as invoice_files
 from witnd.web.dashboard.pages.webhooks import deliveries, notification_form, notifications
 
@@ -39,6 +40,7 @@ __all__ = [
     "deliveries",
     "events",
     "invoice_actions",
+    "invoice_credits",
     "invoice_files",
     "invoices",
     "live",
@@ -51,6 +53,7 @@ __all__ = [
     "problems",
     "rate_card_form",
     "rate_cards",
+    "refunds",
     "settings",
     "signing_in",
     "static",

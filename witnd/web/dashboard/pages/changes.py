@@ -12,7 +12,7 @@ LIMIT: Final = 50
 SHOWN: Final = 4
 
 
-@page("/dashboard/changes", admin=True)
+@page("/dashboard/changes", scope="admin")
 async def list_changes(request: PageRequest) -> Answer:
     after = request.query.get("after")
     found = await changes.page(request.services.changes, LIMIT, after)

@@ -43,7 +43,9 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "issue": "Whether invoices are issued automatically (auto) or by you (manual).",
         "zero_invoices": "Whether invoices with a total of zero are issued automatically.",
         "series": "The prefix of invoice numbers.",
+        "first_number": "The first number of a series.",
         "credit_series": "The prefix of credit note numbers.",
+        "first_credit_number": "The first number of a series of credit notes.",
     },
     "daemon": {
         "state_dir": "The directory with the journal, which detects data loss in Redis.",

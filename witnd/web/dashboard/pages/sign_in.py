@@ -53,7 +53,7 @@ async def sign_in(call: Call[Any]) -> Raw:
     return redirect(back, headers={"Set-Cookie": remembered})
 
 
-@action("/dashboard/sign-out", admin=False)
+@action("/dashboard/sign-out", scope="read")
 async def sign_out(request: PageRequest) -> Answer:
     if (id_ := cookie(request.call, COOKIE)) is not None:
         await request.services.sessions.end(id_)

@@ -26,11 +26,12 @@ _MEANWHILE: Final = (
 SCOPE_TEXTS: Final[Mapping[str, str]] = {
     "ingest": "send events. For the applications whose work you bill.",
     "read": "view everything except tokens and the change log. For reports and people who only view.",
+    "billing": "read everything; issue, void and credit invoices; record payments and refunds.",
     "admin": "do everything: change agents, prices and customers, issue invoices, and create tokens.",
 }
 
 
-@page("/dashboard/tokens", admin=True)
+@page("/dashboard/tokens", scope="admin")
 async def list_tokens(request: PageRequest) -> Answer:
     archived, after = "archived" in request.query, request.query.get("after")
     found = await tokens.page(request.services.tokens, LIMIT, after, archived=archived)
@@ -47,7 +48,7 @@ async def list_tokens(request: PageRequest) -> Answer:
     )
 
 
-@page("/dashboard/tokens/new", admin=True)
+@page("/dashboard/tokens/new", scope="admin")
 async def new_token(request: PageRequest) -> Answer:
     return await _form(request, {"name": request.query.get("name", ""), "rate": ""}, [])
 
@@ -76,7 +77,7 @@ async def create_token(request: PageRequest) -> Answer:
     return HtmlPage("access/token_made.html", {"made": made, "scope_texts": SCOPE_TEXTS})
 
 
-@page("/dashboard/tokens/{id}", admin=True)
+@page("/dashboard/tokens/{id}", scope="admin")
 async def show_token(request: PageRequest) -> Answer:
     store = request.services.tokens
     found = await tokens.named(store, request.path["id"])

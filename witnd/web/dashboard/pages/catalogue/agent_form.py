@@ -20,7 +20,7 @@ from witnd.web.dashboard.present.instants import since
 from witnd.web.dashboard.present.words import link, new
 
 
-@page("/dashboard/agents/new", admin=True)
+@page("/dashboard/agents/new", scope="admin")
 async def new_agent(request: PageRequest) -> Answer:
     return _form(request, None, terms.fresh(), Examples(rows=examples.suggested(terms.fresh().rule).rows))
 
@@ -30,7 +30,7 @@ async def write_new_agent(request: PageRequest) -> Answer:
     return await _submit(request, None)
 
 
-@page("/dashboard/agents/{key}/edit", admin=True)
+@page("/dashboard/agents/{key}/edit", scope="admin")
 async def edit_agent(request: PageRequest) -> Answer:
     key = request.path["key"]
     thing = await catalogue.read(request.services, AGENT, key)

@@ -17,7 +17,7 @@ from witnd.web.errors import status_of
 FIELDS: Final = ("key", "name", "email", "rate_card", "effective_from")
 
 
-@page("/dashboard/customers/new", admin=True)
+@page("/dashboard/customers/new", scope="admin")
 async def new_customer(request: PageRequest) -> Answer:
     await request.services.learned()
     return await _form(request, None, {name: request.query.get(name, "") for name in FIELDS})
@@ -37,7 +37,7 @@ async def create_customer(request: PageRequest) -> Answer:
     return Redirect(link("customers", written.thing.key), f"Customer {written.thing.key} created{since}.")
 
 
-@page("/dashboard/customers/{key}/edit", admin=True)
+@page("/dashboard/customers/{key}/edit", scope="admin")
 async def edit_customer(request: PageRequest) -> Answer:
     thing = await catalogue.read(request.services, CUSTOMER, request.path["key"])
     content = thing.version.content

@@ -6,11 +6,10 @@ from msgspec import Struct
 
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER, Thing
-from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import invalid
+from witnd.app.invoices import balances
 from witnd.app.invoices import operations as invoices
 from witnd.app.outcomes.list import page as page_of_outcomes
-from witnd.app.overview import Money
 from witnd.billing.export import wording
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.condition import condition_text
@@ -119,7 +118,8 @@ async def show_customer(request: PageRequest) -> Answer:
             "agents": sorted(known.agents(at).keys() - {content["agent"] for content in terms[:PRICES]}),
             "outcomes": outcomes.data,
             "invoices": [_bill(one) for one in bills.data],
-            "balances": await _balances(services, known, key),
+            "balances": await balances.balances(services, key),
+            "refunds": (await balances.refunds(services, key, NEWEST, None)).data,
             **await versions_of(request, CUSTOMER, thing),
             "example": _example(request, known, key, priced, at),
         },
@@ -185,24 +185,9 @@ def _bill(invoice: Invoice) -> dict[str, Any]:
         "period": wording.period(invoice),
         "lines": invoice.lines,
         "unrated": invoice.unrated,
-        "amount": minor_text(invoice.payable, invoice.digits),
+        "amount": minor_text(invoice.amount, invoice.digits),
         "currency": invoice.currency,
     }
-
-
-async def _balances(services: DaemonServices, known: Catalogue, key: str) -> list[Money]:
-    """The customer's credit, in each currency that one of its cards ever had."""
-    cards = {entry.content["rate_card"] for entry in known.versions("customer", key)} - {None}
-    currencies: dict[str, int] = {}
-    for card in cards:
-        for currency, digits in known.digits(card).items():
-            currencies[currency] = max(digits, currencies.get(currency, 0))
-    found = []
-    for currency, digits in sorted(currencies.items()):
-        balance = await services.invoices.balance(key, currency)
-        if balance:
-            found.append(Money(currency=currency, amount=minor_text(balance, digits)))
-    return found
 
 
 def _example(request: PageRequest, known: Catalogue, key: str, prices: list[Priced], at: int) -> Sending:

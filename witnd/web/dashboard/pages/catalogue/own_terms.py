@@ -28,7 +28,7 @@ _FIRST: Final = "agents[0]"
 _NONE: Final = Mistake("", "select at least one own term; to use the agent's standard terms, remove the own terms")
 
 
-@page("/dashboard/customers/{key}/terms/{agent}", admin=True)
+@page("/dashboard/customers/{key}/terms/{agent}", scope="admin")
 async def show_terms(request: PageRequest) -> Answer:
     base, known, count = await _known(request)
     given = terms.terms_from_content(request.path["agent"], {**base, **known})

@@ -25,7 +25,7 @@ LISTED: Final = 100
 # -- a rate card ------------------------------------------------------------------------------------------------------
 
 
-@page("/dashboard/rate-cards/new", admin=True)
+@page("/dashboard/rate-cards/new", scope="admin")
 async def new_rate_card(request: PageRequest) -> Answer:
     return await _card_form(request, None, form_from_content([], "", {}, 0, blank()))
 
@@ -46,7 +46,7 @@ async def create_rate_card(request: PageRequest) -> Answer:
     )
 
 
-@page("/dashboard/rate-cards/{key}/edit", admin=True)
+@page("/dashboard/rate-cards/{key}/edit", scope="admin")
 async def edit_rate_card(request: PageRequest) -> Answer:
     thing = await catalogue.read(request.services, RATE_CARD, request.path["key"])
     content = thing.version.content

@@ -1,5 +1,6 @@
 """Invoices: a list to search, with its filters in the address, and one with its lines."""
 
+import secrets
 from decimal import Decimal
 from typing import Final
 
@@ -134,7 +135,8 @@ async def invoice_page(
             "period": wording.period(invoice),
             "coming": _next(services, invoice),
             "sections": sections(invoice, found.data, given),
-            "payable": minor_text(invoice.payable, invoice.digits),
+            "can_void": invoice.status in ("issued", "paid") and not invoice.live_payments and not invoice.notes,
+            "once": secrets.token_urlsafe(16),
             "more_notes": invoice.notes - len(full.credit_notes),
             "refused": refused,
             "doing": doing,
@@ -172,8 +174,6 @@ def period_of(invoice: Invoice) -> str:
 
 
 def _row(invoice: Invoice, customer_name: str) -> InvoiceRow:
-    settled = invoice.status in ("paid", "void")
-    due = Decimal(0) if settled else invoice.payable
     return InvoiceRow(
         name=name_of(invoice),
         number=invoice.number,
@@ -184,8 +184,8 @@ def _row(invoice: Invoice, customer_name: str) -> InvoiceRow:
         currency=invoice.currency,
         outcomes=invoice.lines,
         unrated=invoice.unrated,
-        total=minor_text(invoice.payable, invoice.digits),
-        due=None if invoice.status == "draft" else minor_text(due, invoice.digits),
+        total=minor_text(invoice.amount, invoice.digits),
+        due=None if invoice.status == "draft" else minor_text(invoice.due or Decimal(0), invoice.digits),
     )
 
 
@@ -201,4 +201,5 @@ def _next(services: DaemonServices, invoice: Invoice) -> NextStep | None:
     # Of a closed period in which nothing is owed, where such invoices are not wanted.
     unwanted = invoice.closed and not invoice.subtotal and not billing.zero_invoices
     by_hand = billing.issue == "manual" or unwanted
-    return NextStep(closes_at=invoice.end, issues_at=None if by_hand else invoice.end + int(billing.grace * 1000))
+    waits_from = invoice.end if invoice.opened_at is None else invoice.opened_at
+    return NextStep(closes_at=invoice.end, issues_at=None if by_hand else waits_from + int(billing.grace * 1000))

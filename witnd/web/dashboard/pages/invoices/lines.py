@@ -28,6 +28,7 @@ class LineView(Struct, frozen=True, kw_only=True):
     how: str
     given: str | None
     credit: str | None
+    choice: str  # the value of its box, for a credit of several lines
 
 
 class Section(Struct, frozen=True, kw_only=True):
@@ -36,6 +37,10 @@ class Section(Struct, frozen=True, kw_only=True):
     code: str
     name: str
     lines: list[LineView]
+
+    @property
+    def creditable(self) -> bool:
+        return any(line.credit is not None for line in self.lines)
 
 
 def sections(invoice: Invoice, found: Sequence[LineJson], given: Sequence[Decimal]) -> list[Section]:
@@ -55,6 +60,7 @@ def _shown(invoice: Invoice, line: LineJson, given: Decimal) -> LineView:
         price=row_price(line, invoice.digits),
         how="".join(_how(line)),
         given=minor_text(-given, invoice.digits) if given else None,
+        choice=f"outcome:{line.outcome_key}" if line.kind == "outcome" else "line",
         credit=credit_address(invoice, line) if asks and invoice.status != "void" else None,
     )
 

@@ -90,7 +90,7 @@ async def resend_delivery(request: PageRequest) -> Answer:
 # -- a range -----------------------------------------------------------------------------------------------------------
 
 
-@page("/dashboard/deliveries/resend", admin=True)
+@page("/dashboard/deliveries/resend", scope="admin")
 async def choose_range(request: PageRequest) -> Answer:
     await request.services.learned()
     return _range(request, {name: request.query.get(name, "") for name in RANGE})

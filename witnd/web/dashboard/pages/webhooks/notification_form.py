@@ -27,7 +27,7 @@ FIELDS: Final = ("name", "source", "agent", "url", "enabled", "secret", "effecti
 _BLANK: Final[Mapping[str, str]] = {**dict.fromkeys(FIELDS, ""), "source": "both", "enabled": "yes"}
 
 
-@page("/dashboard/notifications/new", admin=True)
+@page("/dashboard/notifications/new", scope="admin")
 async def new_rule(request: PageRequest) -> Answer:
     await request.services.learned()
     return _form(request, None, {**_BLANK, "agent": request.query.get("agent", "")})
@@ -47,7 +47,7 @@ async def create_rule(request: PageRequest) -> Answer:
     return _secret(name, written.secret, made=True)
 
 
-@page("/dashboard/notifications/{name}/edit", admin=True)
+@page("/dashboard/notifications/{name}/edit", scope="admin")
 async def edit_rule(request: PageRequest) -> Answer:
     thing = await catalogue.read(request.services, RULE, await name_of(request))
     content = thing.version.content

@@ -1,21 +1,16 @@
-"""Invoices and their lines: read, export, issue, pay, void and credit them."""
+"""Invoices and their lines: read and export them. `invoice_operations` changes them."""
 
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from witnd.app.errors import invalid
-from witnd.app.invoices import credit as crediting
 from witnd.app.invoices import exports, lines
 from witnd.app.invoices import operations as invoices
-from witnd.app.invoices.credit import Credited
 from witnd.app.invoices.exports import TABLE_TYPES, TYPES, Form, Table, What
 from witnd.app.invoices.operations import InvoiceInFull, wanted
 from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json
-from witnd.store.access.change_log import Author
 from witnd.web.http.download import download
-from witnd.web.http.event_identity import header_key
 from witnd.web.http.route import Call, Listing, Stream, route
 
 
@@ -76,21 +71,6 @@ class LinePage(Struct, frozen=True, kw_only=True):
     data: list[LineJson]
     next_cursor: str | None
     unreadable: list[str]
-
-
-class VoidIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The reason, which the customer may see."""
-
-    reason: str
-
-
-class CreditIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The line to credit, by outcome or id. `amount` defaults to all that is left of the line."""
-
-    reason: str
-    outcome_key: str | None = None
-    row_id: str | None = None
-    amount: str | None = None
 
 
 @route(
@@ -186,76 +166,6 @@ async def _lines_of(call: Call[Any], name: str) -> LinePage | Stream:
         return download(await exports.one_invoice(call.services, found, call.query.format))
     page = await lines.of_invoice(call.services, found, *call.page())
     return LinePage(data=page.data, next_cursor=page.cursor, unreadable=page.unreadable)
-
-
-@route(
-    "POST",
-    "/v1/invoices/{id}/issue",
-    says="Issue a closed draft: it gets its number and a final total. Repeating the request changes nothing.",
-    scope="admin",
-    repeatable=True,
-    answer=InvoiceJson,
-    refusals=("CONFLICT",),
-)
-async def issue_invoice(call: Call[Any]) -> InvoiceJson:
-    found = await invoices.named(call.services, call.path["id"])
-    return invoice_json((await invoices.issue(call.services, author(call), found)).invoice)
-
-
-@route(
-    "POST",
-    "/v1/invoices/{id}/pay",
-    says="Record that an issued invoice is paid. Repeating the request changes nothing.",
-    scope="admin",
-    repeatable=True,
-    answer=InvoiceJson,
-    refusals=("CONFLICT",),
-)
-async def pay_invoice(call: Call[Any]) -> InvoiceJson:
-    found = await invoices.named(call.services, call.path["id"])
-    return invoice_json((await invoices.pay(call.services, author(call), found)).invoice)
-
-
-@route(
-    "POST",
-    "/v1/invoices/{id}/void",
-    says="Void an issued invoice. Nothing is due any more, and its number is not used again.",
-    scope="admin",
-    repeatable=True,
-    body=VoidIn,
-    answer=InvoiceJson,
-    refusals=("CONFLICT",),
-)
-async def void_invoice(call: Call[Any]) -> InvoiceJson:
-    body: VoidIn = call.body()
-    found = await invoices.named(call.services, call.path["id"])
-    return invoice_json((await invoices.void(call.services, author(call), found, body.reason)).invoice)
-
-
-@route(
-    "POST",
-    "/v1/invoices/{id}/credit",
-    says="Credit all or part of a line: as a line on a draft, or with a credit note after issue. "
-    "Requests with the same `Idempotency-Key` credit once.",
-    scope="admin",
-    repeatable=True,
-    status=201,
-    body=CreditIn,
-    answer=Credited,
-    refusals=("CONFLICT",),
-)
-async def credit_invoice(call: Call[Any]) -> Credited:
-    body: CreditIn = call.body()
-    found = await invoices.named(call.services, call.path["id"])
-    row = await crediting.billed_row(call.services, found, outcome_key=body.outcome_key, row_id=body.row_id)
-    given = await crediting.credit(
-        call.services, author(call), found, row, amount=body.amount, reason=body.reason
-    )  # fmt: skip
-    return crediting.credited_json(given)
-
-
-def author(call: Call[Any]) -> Author:
-    return replace(call.author, idempotency_key=header_key(call.headers))
 
 
 def no_cursor(after: str | None) -> None:

@@ -9,7 +9,7 @@ from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices.exports import TABLE_TYPES, TYPES, Table
 from witnd.domain.invoices.json_form import CreditNoteJson, credit_note_json
-from witnd.web.api.invoices import no_cursor
+from witnd.web.api.billing.invoices import no_cursor
 from witnd.web.http.download import download
 from witnd.web.http.route import Call, Listing, Stream, route
 

@@ -1,0 +1,73 @@
+"""The facts of a payment or refund, as a caller gives them: read with every mistake, and compared with stored ones."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import TypeVar
+
+from msgspec import Struct
+
+from witnd.app.errors import Refused, all_invalid, unavailable
+from witnd.domain.invoices.invoice import PaymentEntry
+from witnd.domain.invoices.payment import (
+    MAX_METHOD_LENGTH,
+    MAX_REFERENCE_LENGTH,
+    Received,
+    Refund,
+    parse_amount,
+    parse_date,
+    parse_words,
+)
+from witnd.domain.values.mistake import Mistake
+from witnd.store.access.change_log import Author
+from witnd.store.errors import StoreUnavailable
+
+T = TypeVar("T")
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """A payment or refund as a caller writes it. `date` defaults to today in UTC, by the server's clock."""
+
+    amount: str
+    date: str | None = None
+    method: str | None = None
+    reference: str | None = None
+
+
+def received(facts: Facts, currency: str, digits: int) -> Received:
+    """Check all facts. Raise VALIDATION_ERROR with every mistake."""
+    mistakes: list[Mistake] = []
+
+    def checked(path: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+        try:
+            return None if text is None else parse(text)
+        except ValueError as wrong:
+            mistakes.append(Mistake(path, f"{text!r} {wrong}"))
+            return None
+
+    amount = checked("amount", facts.amount, partial(parse_amount, currency=currency, digits=digits))
+    date = checked("date", facts.date, parse_date)
+    method = checked("method", facts.method, partial(parse_words, most=MAX_METHOD_LENGTH))
+    reference = checked("reference", facts.reference, partial(parse_words, most=MAX_REFERENCE_LENGTH))
+    if mistakes:
+        raise all_invalid(mistakes)
+    return Received(amount=amount or Decimal(0), date=date, method=method, reference=reference)
+
+
+def is_same(given: Received, stored: PaymentEntry | Refund) -> bool:
+    """Return whether a stored payment or refund is what the caller gave; a date that was left out matches any."""
+    return (
+        stored.amount == given.amount
+        and given.date in (None, stored.date)
+        and (stored.method, stored.reference) == (given.method, given.reference)
+    )
+
+
+def not_confirmed(author: Author, what: str, silent: StoreUnavailable) -> Refused:
+    """Return the error for a payment or refund of which it is unknown whether it was written."""
+    remedy = (
+        f"check whether the {what} is there before you retry; use an Idempotency-Key to retry safely"
+        if author.idempotency_key is None
+        else f"retry with the same Idempotency-Key; the {what} is recorded once"
+    )
+    return unavailable(f"{what} not confirmed ({silent}); {remedy}")

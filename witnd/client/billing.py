@@ -1,0 +1,73 @@
+"""Requests that read and change invoices, payments and balances."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from witnd.client.answers import Balance, CreditResult, Invoice, PaymentResult, RefundResult
+from witnd.client.event import fresh_key
+from witnd.client.flow import Flow, Request, Retries, exchange, read_answer
+
+T = TypeVar("T")
+
+
+class _Balances(Struct):
+    data: list[Balance]
+
+
+def invoice(id_: str, retries: Retries) -> Flow[Invoice]:
+    answer = yield from exchange(Request("GET", _target("invoices", id_)), retries)
+    return read_answer(answer, Invoice)
+
+
+def issue(id_: str, retries: Retries, *, dry_run: bool) -> Flow[Invoice]:
+    return _post(("invoices", id_, "issue"), {"dry_run": dry_run}, Invoice, None, retries)
+
+
+def void(id_: str, reason: str, retries: Retries, *, dry_run: bool) -> Flow[Invoice]:
+    return _post(("invoices", id_, "void"), {"reason": reason, "dry_run": dry_run}, Invoice, None, retries)
+
+
+def revise(id_: str, reason: str | None, retries: Retries, *, dry_run: bool) -> Flow[Invoice]:
+    return _post(("invoices", id_, "revise"), {"reason": reason, "dry_run": dry_run}, Invoice, None, retries)
+
+
+def record_payment(id_: str, facts: Mapping[str, Any], key: str | None, retries: Retries) -> Flow[PaymentResult]:
+    return _post(("invoices", id_, "payments"), facts, PaymentResult, key, retries)
+
+
+def reverse_payment(id_: str, payment: str, retries: Retries) -> Flow[PaymentResult]:
+    return _post(("invoices", id_, "payments", payment, "reverse"), None, PaymentResult, None, retries)
+
+
+def credit(
+    id_: str, items: Sequence[Mapping[str, str]], reason: str, key: str | None, retries: Retries, *, dry_run: bool
+) -> Flow[CreditResult]:
+    body = {"items": list(items), "reason": reason, "dry_run": dry_run}
+    return _post(("invoices", id_, "credit-notes"), body, CreditResult, key, retries)
+
+
+def balances(customer_key: str, retries: Retries) -> Flow[list[Balance]]:
+    answer = yield from exchange(Request("GET", _target("customers", customer_key, "balance")), retries)
+    return read_answer(answer, _Balances).data
+
+
+def refund(customer_key: str, facts: Mapping[str, Any], key: str | None, retries: Retries) -> Flow[RefundResult]:
+    return _post(("customers", customer_key, "refunds"), facts, RefundResult, key, retries)
+
+
+def _target(*path: str) -> str:
+    return "/v1/" + "/".join(quote(part, safe="") for part in path)
+
+
+def _post(
+    path: Sequence[str], body: Mapping[str, Any] | None, type_: type[T], key: str | None, retries: Retries
+) -> Flow[T]:
+    """Send a change with an idempotency key. Members that are None are left out."""
+    given = None if body is None else {name: value for name, value in body.items() if value is not None}
+    data = None if given is None else msgspec.json.encode(given)
+    answer = yield from exchange(Request("POST", _target(*path), data, key or fresh_key()), retries)
+    return read_answer(answer, type_)
