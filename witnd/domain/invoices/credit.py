@@ -12,7 +12,7 @@ from witnd.domain.values import instant
 from witnd.domain.values.money import decimal_string, difference, exact_sum, minor_text, plain, to_minor
 
 # Credits and caps are already negative.
-CREDITABLE: Final[tuple[Kind, ...]] = ("outcome", "fee", "minimum")
+CREDITABLE: Final[tuple[Kind, ...]] = ("outcome", "fee", "minimum", "recurring", "commitment")
 
 
 def credit(
