@@ -85,10 +85,14 @@ class Ledger(Deployment):
         finally:
             running.cancel()
 
-    def close(self, *, issued: bool = False) -> list[dict[str, Any]]:
-        """Let a daemon work until every line is collected, and every period that is over is closed."""
+    def close(self, *, issued: bool = False, charged: bool = False) -> list[dict[str, Any]]:
+        """Let a daemon work until every line is collected, and every period that is over is closed; if `charged`, also
+        those in which only fees are due."""
         with self.working():
-            until(lambda: self.is_closed(issued=issued), "all that is over is closed")
+            until(
+                lambda: self.is_closed(issued=issued) and (not charged or self.is_charged()),
+                "all that is over is closed",
+            )
         return self.invoices()
 
     def is_closed(self, *, issued: bool) -> bool:
@@ -101,6 +105,11 @@ class Ledger(Deployment):
         return sum(one["lines"] for one in found) == lines and all(
             (one["closed"] and (one["status"] != "draft" or not issued)) or ms(one["period_end"]) > now for one in found
         )
+
+    def is_charged(self) -> bool:
+        with self.server.sync() as client:
+            reached = int(client.hget("witn:{shared}:billing:state", "charged_to") or 0)
+            return reached >= client.time()[0] * 1000 - 32 * 86_400_000
 
     def _lines(self, client: Redis) -> list[int]:
         counts = []

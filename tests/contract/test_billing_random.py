@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.contract.charges import Terms
+from tests.contract.charges import bill as bill_charges
 from tests.contract.groups import Entry, Row, bill
 from tests.contract.ledger import Ledger, ms
 from witnd.domain.values import instant
 
 CURRENCIES = {"EUR": 2, "JPY": 0, "KWD": 3, "CLF": 4}
+AUGUST = ms("2001-08-01T00:00:00+00:00")
 START = ms("2001-09-01T00:00:00+00:00")
 OCTOBER = ms("2001-10-01T00:00:00+00:00")
 END = ms("2001-11-01T00:00:00+00:00")
@@ -55,6 +58,31 @@ def bounds_of(dice: random.Random, least: str, most: str) -> dict[str, str]:
     return ({least: low} if dice.random() < 0.3 else {}) | ({most: high} if dice.random() < 0.3 else {})
 
 
+def charges_of(dice: random.Random, digits: int) -> dict[str, Any]:
+    """Recurring fees and a commitment of a card or customer."""
+    found: dict[str, Any] = {}
+    keys = [key for key in ("base", "seats", "support") if dice.random() < 0.25]
+    if keys:
+        found["fees"] = [{"key": key, "amount": money(dice, digits)} | options(dice) for key in keys]
+    if dice.random() < 0.3:
+        low, high = sorted((money(dice, digits), money(dice, digits)), key=float)
+        both = {"period_minimum": low, "period_cap": high}
+        chosen = dice.choice([{"period_minimum": low}, {"period_cap": high}, both])
+        if float(low) or "period_cap" in chosen:
+            found["commitment"] = chosen | options(dice)
+    return found
+
+
+def money(dice: random.Random, digits: int) -> str:
+    return dice.choice(["0", "1", "7", "40", "100"] + ["0.1", "33.3"] * (digits > 0) + ["19.99"] * (digits > 1))
+
+
+def options(dice: random.Random) -> dict[str, Any]:
+    days = ["2001-08-16", "2001-09-01", "2001-09-30", "2001-10-01", "2001-10-20", "2001-12-01"]
+    starts = None if dice.random() < 0.1 else dice.choice(days)
+    return ({} if starts is None else {"starts": starts}) | ({"prorate": True} if dice.random() < 0.5 else {})
+
+
 class State(NamedTuple):
     """The catalogue from an instant on: the entries of each card and of each customer by agent, and cards."""
 
@@ -63,6 +91,18 @@ class State(NamedTuple):
     cards: dict[str, dict[str, dict[str, Any]]]
     own: dict[str, dict[str, dict[str, Any]]]
     card_of: dict[str, str]
+    charges: dict[str, dict[str, Any]]  # of cards and of customers
+    archived: frozenset[str] = frozenset()
+
+    def terms(self, customer: str) -> Terms | None:
+        """What the customer pays in every period now."""
+        if customer in self.archived:
+            return None
+        card = self.card_of[customer]
+        of_card, own = self.charges[card], self.charges[customer]
+        fees = {fee["key"]: fee for fee in [*of_card.get("fees", ()), *own.get("fees", ())]}
+        agreed = own.get("commitment") or of_card.get("commitment")
+        return Terms(card, self.currencies[card], CURRENCIES[self.currencies[card]], fees, agreed)
 
     def entry(self, customer: str, agent: str) -> tuple[str, Entry] | None:
         """The currency and the entry of an outcome that opens now."""
@@ -80,10 +120,17 @@ class State(NamedTuple):
         ]
         for key, entries in self.cards.items():
             parts.append(f'[[rate_cards]]\nkey = "{key}"\ncurrency = "{self.currencies[key]}"\n{entries_text(entries)}')
+            parts.append(charges_text(self.charges[key]))
         for key, entries in self.own.items():
             own = entries_text(entries) if entries else ""
-            parts.append(f'[[customers]]\nkey = "{key}"\nrate_card = "{self.card_of[key]}"\n{own}')
+            archived = "archived = true\n" if key in self.archived else ""
+            parts.append(f'[[customers]]\nkey = "{key}"\nrate_card = "{self.card_of[key]}"\n{archived}{own}')
+            parts.append(charges_text(self.charges[key]))
         return "\n".join(parts)
+
+
+def charges_text(charges: dict[str, Any]) -> str:
+    return "".join(f"{name} = {text(value) if name == 'fees' else table(value)}\n" for name, value in charges.items())
 
 
 def entries_text(entries: dict[str, dict[str, Any]]) -> str:
@@ -95,6 +142,8 @@ def table(fields: dict[str, Any]) -> str:
 
 
 def text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return f'"{value}"' if isinstance(value, str) else "[" + ", ".join(map(table, value)) + "]"
 
 
@@ -117,7 +166,9 @@ def states(dice: random.Random, customers: list[str], instants: list[int]) -> li
         {key: {agent: fields_of(dice) for agent in AGENTS} for key in keys},
         {key: {agent: fields_of(dice) for agent in AGENTS if dice.random() < 0.2} for key in customers},
         {key: dice.choice(keys) for key in customers},
+        {key: charges_of(dice, CURRENCIES[currencies[key]]) for key in keys},
     )
+    first.charges.update({key: charges_of(dice, 0) if dice.random() < 0.3 else {} for key in customers})
     found = [first]
     for at in instants:
         last = found[-1]
@@ -127,18 +178,27 @@ def states(dice: random.Random, customers: list[str], instants: list[int]) -> li
             for agent in AGENTS:
                 if dice.random() < 0.4:
                     entries[agent] = change(dice, entries.get(agent))
+        charges = {key: dict(one) for key, one in last.charges.items()}
+        for key in keys:
+            if dice.random() < 0.3:
+                charges[key] = charges_of(dice, CURRENCIES[currencies[key]])
         for key in customers:
+            if dice.random() < 0.1:
+                charges[key] = charges_of(dice, 0) if dice.random() < 0.6 else {}
             if dice.random() < 0.3:
                 # Own prices are in the currency of the card, so they cannot follow to another one.
-                others = [one for one in keys if not own[key] or currencies[one] == currencies[card_of[key]]]
+                kept = own[key] or charges[key]
+                others = [one for one in keys if not kept or currencies[one] == currencies[card_of[key]]]
                 card_of[key] = dice.choice(others)
             if own[key] and dice.random() < 0.3:
                 own[key].pop(dice.choice(sorted(own[key])))
-        found.append(State(at, currencies, cards, own, card_of))
+        archived = frozenset(key for key in customers if dice.random() < (0.5 if key in last.archived else 0.05))
+        found.append(State(at, currencies, cards, own, card_of, charges, archived))
     gone = {
         key: {agent: it for agent, it in one.items() if dice.random() < 0.7} for key, one in found[-1].cards.items()
     }
-    return [*found, found[-1]._replace(at=END - DAY, cards=gone)]
+    last = found[-1]._replace(at=END - DAY, cards=gone)
+    return [*found, last, last._replace(at=END, charges={key: {} for key in last.charges})]
 
 
 def change(dice: random.Random, before: dict[str, Any] | None) -> dict[str, Any]:
@@ -193,11 +253,11 @@ def test_what_is_billed_is_what_the_rules_say(sharded: Ledger, seed: int) -> Non
         )
     expected = invoices(versions, done)
     found = {}
-    for head in sharded.close():
+    for head in sharded.close(charged=True):
         rows = sharded.rows(head["id"])
         found[head["customer_key"], head["currency"], head["period_start"]] = [
             (
-                row["agent_key"],
+                row["agent_key"] or "",
                 Row(row["kind"], row["rate_card"], Fraction(row["amount"]), Fraction(row["amount_exact"])),
             )
             for row in rows
@@ -222,15 +282,26 @@ def invoices(versions: list[State], done: list[Outcome]) -> dict[tuple[str, str,
         start = START if one.resolved_at < OCTOBER else OCTOBER
         lines[one.customer, opened[0], start].append((one, opened[1]))
     found = {}
-    for (customer, currency, start), its in lines.items():
-        end = OCTOBER if start == START else END
+    ends = {AUGUST: START, START: OCTOBER, OCTOBER: END}
+    every = [(customer, currency, start) for customer in versions[0].own for currency in CURRENCIES for start in ends]
+    for customer, currency, start in every:
+        its, end = lines.get((customer, currency, start), []), ends[start]
         groups: dict[str, list[Row]] = {}
         for agent, group in groupby(sorted(its, key=lambda one: one[0].agent), key=lambda one: one[0].agent):
             last = state(end - 1).entry(customer, agent)
             at_end = last[1] if last is not None and last[0] == currency else None
             groups[agent] = bill([(entry, max(one.unit, Fraction(0))) for one, entry in group], at_end)
         waiting = {agent: iter([row for row in rows if row.kind == "outcome"]) for agent, rows in groups.items()}
-        found[customer, currency, instant.render(start)] = [(one.agent, next(waiting[one.agent])) for one, _ in its] + [
+        rows_found = [(one.agent, next(waiting[one.agent])) for one, _ in its] + [
             (agent, row) for agent, rows in sorted(groups.items()) for row in rows if row.kind != "outcome"
         ]
+        spent = sum([row.amount for rows in groups.values() for row in rows], Fraction(0))
+        afters = [*[one.at for one in versions[1:]], END + 1]
+        spans = zip(versions, afters, strict=True)
+        history = [one.terms(customer) for one, after in spans if one.at < end and after > start]
+        is_due, charges = bill_charges(
+            lambda ms, customer=customer: state(ms).terms(customer), history, start, end, currency, spent
+        )
+        if its or is_due:
+            found[customer, currency, instant.render(start)] = [*rows_found, *[("", row) for row in charges]]
     return found

@@ -177,3 +177,37 @@ def test_a_version_that_begins_within_a_minute_is_scheduled_wherever_versions_ar
     card = api.get("/v1/rate-cards/standard")
     assert (card["version"], card["standing"], card["scheduled"]) == (1, "in effect", [at])
     assert [one["standing"] for one in api.deployment.json("rate-cards", "standard")["versions"]] == standings
+
+
+def test_fees_and_a_commitment_are_fields_of_cards_and_customers(api: ApiServer) -> None:
+    stocked(api)
+    fee = {"key": "base", "amount": "49.00", "starts": "2030-01-01"}
+    terms = {"fees": [fee], "commitment": {"period_minimum": "500", "prorate": True}}
+    canonical = [{"key": "base", "name": "base", "amount": "49", "starts": "2030-01-01"}]
+    for path in ("/v1/rate-cards/standard", "/v1/customers/acme"):
+        answer = api.ask("PATCH", path, terms)
+        assert answer.status == 200, answer.body
+        assert api.get(path)["fees"] == canonical
+        assert api.get(path)["commitment"] == {"period_minimum": "500", "prorate": True}
+        # Without a start, the day of writing is stored, and not shown as if it had been given.
+        assert api.ask("PATCH", path, {"fees": [{"key": "base", "amount": "49"}]}).json["fees"] == [
+            {"key": "base", "name": "base", "amount": "49"}
+        ]
+        assert api.ask("PATCH", path, {"fees": None, "commitment": None}).json["commitment"] is None
+        assert api.get(path)["fees"] == []
+
+
+def test_all_mistakes_of_fees_are_refused_with_their_paths(api: ApiServer) -> None:
+    stocked(api)
+    fees = [{"key": "base", "amount": "-1"}, {"key": "base", "amount": "0.001", "starts": "soon"}]
+    wrong = {"fees": fees, "commitment": {"period_minimum": "2", "period_cap": "1"}}
+    assert paths(api.ask("PATCH", "/v1/rate-cards/standard", wrong)) == [
+        "fees[0].amount",
+        "fees[1].starts",
+        "fees[1].amount",
+        "fees[1].key",
+        "commitment.period_cap",
+    ]
+    assert paths(api.ask("PATCH", "/v1/customers/acme", {"fees": [{"key": "a", "amount": "0.001"}]})) == [
+        "fees[a].amount"
+    ]

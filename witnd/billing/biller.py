@@ -13,6 +13,7 @@ import structlog
 
 from witnd.billing.closer import Closer
 from witnd.billing.collecting import AssignedLine, InvoiceFinder, collect
+from witnd.billing.fee_periods import FeePeriods, add_draft
 from witnd.billing.row_ids import drop_repeated_lines
 from witnd.billing.steps import Steps
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -22,7 +23,7 @@ from witnd.store.catalogue.loader import check_decided, check_head
 from witnd.store.clock.guard import ClockGuard
 from witnd.store.clock.watch import clock_jump
 from witnd.store.errors import DamagedInvoice, Unsafe
-from witnd.store.invoices.codec import billed_fields, encode_row, grown_fields
+from witnd.store.invoices.codec import encode_row, grown_fields
 from witnd.store.invoices.ledger import Ledger, NewLine, Positions, row_mark
 from witnd.store.records.line_position import START, LinePosition, line_digest
 from witnd.store.server.retry import Retry
@@ -80,6 +81,7 @@ class Biller:
         self._retry = retry
         self._steps = Steps(ledger, catalogue, retry, fence)
         self._closer = Closer(ledger, catalogue, self._steps, retry, zero_invoices=terms.zero_invoices)
+        self._fees = FeePeriods(ledger, catalogue, self._steps, self._call)
         self._terms = terms
         self._issue = issue
         self._safe = safe
@@ -87,7 +89,8 @@ class Biller:
         self._read: dict[int, LinePosition] = {}
         self._counts: list[int] = []  # number of lines of each partition at the last check
         self._closed_to = 0
-        self._places = InvoiceFinder(Calendar.of(terms.period))
+        self._calendar = Calendar.of(terms.period)
+        self._places = InvoiceFinder(self._calendar)
 
     @property
     def sequence(self) -> int:
@@ -121,16 +124,17 @@ class Biller:
         """Continue after the last committed step. A change of the period's length takes effect from now."""
         state = await self._call("reading the invoices' state", self._ledger.state)
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
+        self._fees.charged_to = state.charged_to
         await self._call("comparing invoice lines", partial(self._ledger.check_positions, self._read))
         await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
         check_decided(self._catalogue, "billing", state.catalogue)
         applied = await self._applied_positions()
         # Without invoices there is no current period, so a change also applies to imported history.
-        old = state.calendar if state.read else None
+        old = state.calendar if state.read or state.charged_to else None
         # The position of the logs is in the past, even if the server's clock was set back.
         reached = max(applied.now_ms, *applied.cursors)
         calendar = (old or Calendar.of(self._terms.period)).with_kind(self._terms.period, reached)
-        self._places = InvoiceFinder(calendar)
+        self._calendar, self._places = calendar, InvoiceFinder(calendar)
         step = self._steps.begin()
         if state.closing is not None:
             # An unfinished close: its rows are written again.
@@ -160,10 +164,7 @@ class Biller:
             if id_ in heads:
                 step.add("HSET", keys.invoice(id_), *grown_fields(draft))
             else:
-                step.add("HSET", keys.invoice(id_), *billed_fields(draft))
-                step.add("ZADD", keys.invoices, draft.start, id_)
-                step.add("ZADD", keys.customer(draft.customer_key), draft.start, id_)
-                step.add("ZADD", keys.open, draft.end, id_)
+                add_draft(step, self._ledger, draft)
         for (id_, partition), gained in rows.items():
             step.add_many(("RPUSH", keys.rows(id_, partition)), [encode_row(row) for row in gained])
             step.add_many(("SADD", keys.row_ids(id_)), [row_mark(row.id) for row in gained])
@@ -184,7 +185,8 @@ class Biller:
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
             return JUMPED_MS
-        first = await self._call("looking at open drafts", self._ledger.first_end)
+        ends = await self._call("looking at open drafts", self._ledger.first_end), self._fees.next_end(self._calendar)
+        first = min((end for end in ends if end is not None), default=None)
         if first is None or first > applied.now_ms:
             self.waiting_for = None
             wait_ms = IDLE_MS if first is None else min(IDLE_MS, first - applied.now_ms + 1)
@@ -224,6 +226,7 @@ class Biller:
         while any(count > self._read.get(number, START).number for number, count in enumerate(self._counts)):
             await self._collect(await self._call("reading invoice lines", partial(self._new_lines, 0)))
         await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
+        await self._fees.create_drafts(self._calendar, min(applied.cursors))
         self._closed_to = await self._closer.close(min(applied.cursors), self._closed_to)
         self.waiting_for = None
 

@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from witnd.billing.closing import PAGE, DraftRating, merged_rows
 from witnd.billing.steps import Steps
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.period_terms import period_terms
+from witnd.domain.catalogue.period_terms import period_charges, period_terms
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values import instant
+from witnd.domain.values.period import Period
 from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import billed_fields, encode_row
 from witnd.store.invoices.ledger import Ledger
@@ -85,7 +86,9 @@ class Closer:
         """Rate one draft and write its rows. A large one takes several steps; the last one closes it."""
         ledger, keys = self._ledger, self._ledger.keys
         terms_of = partial(period_terms, self._catalogue, head.customer_key, head.currency, end=head.end)
-        rating = DraftRating(head, self._catalogue.price_by_hash, terms_of)
+        charges = period_charges(self._catalogue, head.customer_key, Period(head.start, head.end, head.period))
+        due = charges.get(head.currency)
+        rating = DraftRating(head, self._catalogue.price_by_hash, terms_of, due)
         if head.unrated:
             async for stretch in self._row_batches(head) if held is None else _replay(held):
                 rating.accumulate(row for row, _ in stretch)
@@ -101,7 +104,8 @@ class Closer:
                 await self._steps.send(step)
                 del waiting[:STEP_ROWS]
         waiting += [encode_row(row) for row in rating.close()]
-        done = replace(head, unrated=0, subtotal=rating.subtotal, closed=True)
+        digits = head.digits if due is None else max(head.digits, due.digits)
+        done = replace(head, digits=digits, unrated=0, subtotal=rating.subtotal, closed=True)
         step = self._steps.begin()
         step.add_many(("RPUSH", keys.lines(head.id)), waiting)
         step.add("HSET", keys.invoice(head.id), *billed_fields(done))

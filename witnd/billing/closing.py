@@ -10,8 +10,9 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from witnd.domain.invoices.adjustments import adjustment_row
+from witnd.domain.invoices.adjustments import adjustment_row, charge_row
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.pricing.charge import PeriodCharges, charges
 from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values import money
@@ -100,12 +101,18 @@ class DraftRating:
     """Rates one draft: first `accumulate` all rows, then `rate` all rows, both in order.
 
     `price_of` returns a price by its hash, `terms_of` the price of a group that is in effect at the end of the period.
+    `due`: the customer's fees and commitment in this currency.
     """
 
     def __init__(
-        self, invoice: Invoice, price_of: Callable[[str], Price], terms_of: Callable[[GroupKey], Price | None]
+        self,
+        invoice: Invoice,
+        price_of: Callable[[str], Price],
+        terms_of: Callable[[GroupKey], Price | None],
+        due: PeriodCharges | None = None,
     ) -> None:
         self._invoice = invoice
+        self._due = due
         self._price_of = price_of
         self._terms_of = terms_of
         self._prices: dict[str, tuple[Price, _Group]] = {}
@@ -118,7 +125,7 @@ class DraftRating:
         """Count the charged units of each group, which volume prices need before the first row."""
         prices = self._prices
         for row in rows:
-            price, group = prices.get(row.price_hash) or self._learn(row)
+            price, group = prices.get(_price_hash(row)) or self._learn(row)
             if row.amount is None:
                 group.position.add(price, _unit(row))
             else:
@@ -127,7 +134,7 @@ class DraftRating:
     def rate(self, row: Row) -> Row:
         """Return the row with its amount."""
         self._lines += 1
-        price, group = self._prices.get(row.price_hash) or self._learn(row)
+        price, group = self._prices.get(_price_hash(row)) or self._learn(row)
         if row.amount is not None and group.is_settled:
             self._settled = money.plus(self._settled, Decimal(row.amount))
             return row
@@ -153,7 +160,9 @@ class DraftRating:
         )
 
     def close(self) -> list[Row]:
-        """Return the adjustments of the groups, by agent. Raises `Unsafe` if rows are missing or were changed."""
+        """Return the adjustments of the groups, by agent, then fees and commitment.
+
+        Raises `Unsafe` if rows are missing or were changed."""
         invoice = self._invoice
         found = self._lines, self._unrated, self._settled
         if found != (invoice.lines, invoice.unrated, invoice.subtotal):
@@ -171,12 +180,16 @@ class DraftRating:
                 adjustments = group.meter.close(group.terms or group.last)
                 added += [adjustment_row(invoice.id, group.key, one) for one in adjustments]
                 self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in adjustments)))
+        if self._due is not None:
+            more = charges(self._due, self.subtotal)
+            added += [charge_row(invoice.id, one) for one in more]
+            self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in more)))
         return added
 
     def _learn(self, row: Row) -> tuple[Price, _Group]:
         """Return the price and the group of the first row with this price."""
         try:
-            price = self._price_of(row.price_hash)
+            price = self._price_of(_price_hash(row))
         except KeyError:
             raise Unsafe(
                 f"row {row.id} was priced by {row.price_hash}, which the catalogue does not have",
@@ -187,8 +200,13 @@ class DraftRating:
         if group is None:
             group = _Group(key, self._terms_of(key), price, is_settled=not self._invoice.unrated)
             self._groups[key] = group
-        self._prices[row.price_hash] = price, group
+        self._prices[_price_hash(row)] = price, group
         return price, group
+
+
+def _price_hash(row: Row) -> str:
+    assert row.price_hash is not None, row
+    return row.price_hash
 
 
 def _unit(row: Row) -> Decimal:

@@ -37,7 +37,7 @@ async def apply(
 ) -> Application:
     """Set every field of each entry in the file, as written or to its default. Other entries stay unchanged. Raise
     VALIDATION_ERROR with every mistake in the file."""
-    seed = secrets.token_bytes(SEED_BYTES)
+    seed, now_ms = secrets.token_bytes(SEED_BYTES), await services.catalogue_store.next_instant()
     planned = Plan(changes=(), differences=(), secrets={})
     before: dict[tuple[str, str], CatalogueEntry | None] = {}
     warnings: list[Mistake] = []
@@ -49,7 +49,7 @@ async def apply(
             raise all_invalid(wrong)
         if currencies := currency_mistakes(current, file.items, at):
             raise all_invalid(currencies)
-        planned = plan(current, file.items, seed=seed, at=at)
+        planned = plan(current, file.items, seed=seed, at=at, now_ms=now_ms)
         warnings = catalogue_warnings(current, file.items, at)
         before.update({(one.kind, one.key): current.entry(one.kind, one.key, at) for one in planned.changes})
         return () if is_dry_run else planned.changes

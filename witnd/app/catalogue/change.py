@@ -17,10 +17,11 @@ from witnd.app.services import Services
 from witnd.domain.catalogue import file as catalogue_file
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.file import Item, reference_mistakes
-from witnd.domain.catalogue.own_prices import currency_mistakes
+from witnd.domain.catalogue.own_prices import OWN_AMOUNTS, currency_mistakes
 from witnd.domain.catalogue.plan import Change as Planned
 from witnd.domain.catalogue.plan import Plan, plan
 from witnd.domain.pricing.ratecard import DIGITS
+from witnd.domain.pricing.recurring import input_content
 from witnd.domain.values import instant
 from witnd.domain.values.fields import short_repr
 from witnd.domain.values.mistake import Mistake
@@ -89,13 +90,13 @@ async def change(
     def item(catalogue: Catalogue, at: int) -> Item:
         old = _entry(catalogue, kind, key, at)
         check_tag(expected, etag_at(catalogue.versions(kind.name, key), at))
-        content = {name: value for name, value in old.content.items() if name != DIGITS}
+        content = {name: value for name, value in input_content(old.content).items() if name != DIGITS}
         # How long the secret before signs too belongs to the secret that took its place.
         if given.get("secret") not in (None, content.get("secret")):
             content.pop(OVERLAP, None)
         more = {} if amend is None else amend(old.content)
         read = _read(catalogue, kind, {**content, **given, **more, kind.key_name: key}, wrong)
-        rewritten = "entries" in given
+        rewritten = all(name in given for name in OWN_AMOUNTS if read.content.get(name))
         return Item(kind=read.kind, key=key, archived=old.archived, content=read.content, path="", rewritten=rewritten)
 
     return await _write(services, author, kind, what, item, effective_from)
@@ -133,7 +134,7 @@ async def _write(
     effective_from: int | None,
 ) -> Written:
     """Write the change and its entry in the change log in one step, unless nothing changes."""
-    seed = secrets.token_bytes(SEED_BYTES)
+    seed, now_ms = secrets.token_bytes(SEED_BYTES), await services.catalogue_store.next_instant()
     planned: tuple[Item, CatalogueEntry | None, Plan] | None = None
 
     def decide(current: Catalogue, at: int) -> tuple[Planned, ...]:
@@ -141,7 +142,7 @@ async def _write(
         wanted = item(current, at)
         if currencies := currency_mistakes(current, [wanted], at):
             raise all_invalid(currencies)
-        found = plan(current, [wanted], seed=seed, at=at)
+        found = plan(current, [wanted], seed=seed, at=at, now_ms=now_ms)
         planned = wanted, current.entry(kind.name, wanted.key, at), found
         if found.changes and effective_from in current.instants(kind.name, wanted.key):
             when = instant.render(effective_from or 0)

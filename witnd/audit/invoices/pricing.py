@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from witnd.audit.findings import RESTORE, Findings
-from witnd.domain.invoices.adjustments import adjustment_row
+from witnd.domain.invoices.adjustments import adjustment_row, charge_row
 from witnd.domain.invoices.invoice import Invoice, Row, edition_id
+from witnd.domain.pricing.charge import PeriodCharges, charges
 from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.rating import OutcomePrice, rate_at_settlement
@@ -17,16 +18,23 @@ _PRICED: Final = ("price_per_unit", "amount", "amount_exact", "working")
 
 
 class Prices:
-    """The prices of the catalogue by hash, and the price of a group in effect at the end of a period."""
+    """The prices of the catalogue by hash, the price of a group in effect at the end of a period, and the fees and
+    commitment of an invoice."""
 
-    def __init__(self, price_of: Callable[[str], Price], terms_of: Callable[[Invoice, GroupKey], Price | None]) -> None:
+    def __init__(
+        self,
+        price_of: Callable[[str], Price],
+        terms_of: Callable[[Invoice, GroupKey], Price | None],
+        charges_of: Callable[[Invoice], PeriodCharges | None],
+    ) -> None:
         self.terms_of = terms_of
+        self.charges_of = charges_of
         self._price_of = price_of
 
-    def find(self, digest: str) -> Price | None:
+    def find(self, digest: str | None) -> Price | None:
         """Return a price, or None if it is missing from the catalogue."""
         try:
-            return self._price_of(digest)
+            return None if digest is None else self._price_of(digest)
         except KeyError:
             return None
 
@@ -89,10 +97,10 @@ class Pricing:
                 f"row: {name}", _comparable(expected), _comparable(said), RESTORE, key=row.outcome_key or ""
             )
 
-    def _price(self, digest: str) -> Price | None:
+    def _price(self, digest: str | None) -> Price | None:
         """Return the price, or None if it is missing from the catalogue, which is reported once."""
         found = self._prices.find(digest)
-        if found is None and digest not in self._unknown:
+        if found is None and digest is not None and digest not in self._unknown:
             self._unknown.add(digest)
             remedy = "restore the catalogue of this deployment; it must never lose a version"
             self._findings.differ(f"price {digest}", "in the catalogue", "unknown", remedy)
@@ -102,6 +110,10 @@ class Pricing:
         """Compare the rows without an outcome with the expected adjustments."""
         must = {row.id: row for row in self._adjustments()}
         self.subtotal = exact_sum((self.subtotal, *(Decimal(row.amount or 0) for row in must.values())))
+        if (due := self._prices.charges_of(self._invoice)) is not None:
+            more = charges(due, self.subtotal)
+            must |= {row.id: row for row in [charge_row(edition_id(self._invoice, 1), one) for one in more]}
+            self.subtotal = exact_sum((self.subtotal, *(one.amount for one in more)))
         stored: dict[str, Row] = {}
         for row in found:
             if row.id in stored:
@@ -112,7 +124,9 @@ class Pricing:
             if expected != there:
                 self._findings.differ(f"row {id_}", _row_text(expected, there), _row_text(there, expected), RESTORE)
         if must == stored and list(must) != list(stored):
-            self._findings.differ("fees, minimums and caps", "by agent, fees by tier", "in another order", RESTORE)
+            self._findings.differ(
+                "fees, minimums and caps", "by agent, fees by tier, then recurring fees", "in another order", RESTORE
+            )
 
     def _adjustments(self) -> list[Row]:
         rows: list[Row] = []
@@ -140,6 +154,7 @@ def _row_text(row: Row | None, other: Row | None) -> str:
     if row is None:
         return "none"
     if other is None or (row.kind, row.amount) != (other.kind, other.amount):
-        return f"{row.kind} of {row.amount} for agent {row.agent_key}"
+        of = "" if row.agent_key is None else f" for agent {row.agent_key}"
+        return f"{row.kind} of {row.amount}{of}"
     names = [name for name in row.__struct_fields__ if getattr(row, name) != getattr(other, name)]
     return ", ".join(f"{name} {_comparable(getattr(row, name))}" for name in names)

@@ -8,10 +8,12 @@ It needs memory for the invoices of one period, and writes nothing.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings
 from witnd.audit.invoices.balances import Balances
+from witnd.audit.invoices.charges import charges_of, due_invoices, next_charged
 from witnd.audit.invoices.check import AuditPoint, InvoiceChecker, LineTotals
 from witnd.audit.invoices.indexes import check_keys, check_numbers
 from witnd.audit.invoices.lines import LineStreams, StreamLine, line_content, mark
@@ -103,6 +105,7 @@ class _Walk:
         self._revised: dict[str, LineTotals] = {}  # of revised invoices, whose other editions may come later
         self._ids: dict[tuple[str, str], str] = {}
         self._done: set[str] = set()
+        self._due: set[str] = set()  # of customers with a fee or commitment
         self._looked_at = 0
 
     async def run(self) -> None:
@@ -144,6 +147,8 @@ class _Walk:
         instants = [score_to_int(found[1])] if found else []
         if (at := await self._streams.next_instant(self._state.read)) is not None:
             instants.append(max(at, end))
+        if (at := next_charged(await self._load_catalogue(), self._state, self._calendar, end)) is not None:
+            instants.append(at)
         return min(instants, default=None)
 
     # -- one period ----------------------------------------------------------------------------------------------------
@@ -153,6 +158,9 @@ class _Walk:
         self._tallies, self._revised, self._ids, self._done = {}, {}, {}, set()
         self._examiner.start_period(period, self._streams.positions, self._invoice_id)
         await self._collect()
+        self._due = due_invoices(await self._load_catalogue(), self._state, period)
+        for id_ in self._due:
+            self._tallies.setdefault(id_, LineTotals())
         async for ids in self._invoice_ids():
             await self._check_invoices(ids)
         while left := list(self._tallies):
@@ -229,13 +237,15 @@ class _Walk:
         def terms_of(invoice: Invoice, group: GroupKey) -> Price | None:
             return period_terms(catalogue, invoice.customer_key, invoice.currency, group, invoice.end)
 
-        point = AuditPoint(self._calendar, state.closed_to, state.read, Prices(catalogue.price_by_hash, terms_of))
+        prices = Prices(catalogue.price_by_hash, terms_of, partial(charges_of, catalogue))
+        point = AuditPoint(self._calendar, state.closed_to, state.read, prices)
         each, moved = COMMANDS_PER_INVOICE + len(partitions), []
         for place, id_ in enumerate(ids):
             snapshot, found = decode_snapshot(id_, answers[place * each : (place + 1) * each]), Findings(id_)
             line_totals = self._line_totals(id_ if isinstance(snapshot, str) else edition_id(snapshot.invoice, 1))
             if isinstance(snapshot, str):
-                expected = f"one of {line_totals.lines} lines" if line_totals.lines else "one: it is listed"
+                reason = "a fee or commitment is due" if id_ in self._due else "it is listed"
+                expected = f"one of {line_totals.lines} lines" if line_totals.lines else f"one: {reason}"
                 found.differ("invoice", expected, snapshot, RESTORE)
             else:
                 result = await self._examiner.check(snapshot, line_totals, point, found)

@@ -28,6 +28,7 @@ class BillerSnapshot(NamedTuple):
     positions: dict[int, LinePosition]
     calendar: Calendar | None
     closed_to: int
+    charged_to: int = 0
 
     @property
     def read(self) -> dict[int, EntryId]:
@@ -57,6 +58,7 @@ def decode_biller(key: str, flat: Sequence[bytes]) -> BillerSnapshot:
         positions=fields.positions(),
         calendar=decode_calendar(fields),
         closed_to=fields.number("closed_to"),
+        charged_to=fields.number("charged_to"),
     )
 
 

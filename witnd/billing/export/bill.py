@@ -12,6 +12,9 @@ from witnd.domain.pricing.ratecard import Price
 #: Each call starts at the first row, because an invoice may have more rows than fit into memory.
 Rows: TypeAlias = Callable[[], AsyncIterator[Row]]
 
+#: What rows without an agent are for.
+WITHOUT_AGENT: Final = "Fees and commitment"
+
 # Little memory, and few writes.
 _CHUNK: Final = 32_768
 
@@ -31,6 +34,10 @@ class Bill(Struct, frozen=True, kw_only=True):
     price_of: Callable[[str], Price | None] = lambda _: None
     terms_of: Callable[[str], Price | None] = lambda _: None
 
+    def agent_of(self, row: Row) -> str:
+        """Return the name of a row's agent; of one without, what the row is for."""
+        return WITHOUT_AGENT if row.agent_key is None else self.agent_name(row.agent_key)
+
     @property
     def title(self) -> str:
         """The invoice number, or a description of a draft."""
@@ -44,6 +51,10 @@ class Note(Struct, frozen=True, kw_only=True):
     customer_name: str
     customer_email: str | None = None
     agent_name: Callable[[str], str] = str  # by its key
+
+    def agent_of(self, row: Row) -> str:
+        """Return the name of a row's agent; of one without, what the row is for."""
+        return WITHOUT_AGENT if row.agent_key is None else self.agent_name(row.agent_key)
 
     @property
     def title(self) -> str:

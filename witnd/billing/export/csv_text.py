@@ -86,7 +86,8 @@ async def _lines(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
 
 
 def _line(bill: Bill, row: Row, shared: Sequence[str | None]) -> tuple[object, ...]:
-    return (*msgspec.structs.astuple(line_json(bill.invoice, row)), *shared, bill.agent_name(row.agent_key))
+    agent = None if row.agent_key is None else bill.agent_name(row.agent_key)
+    return (*msgspec.structs.astuple(line_json(bill.invoice, row)), *shared, agent)
 
 
 async def _invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:

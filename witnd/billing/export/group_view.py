@@ -1,14 +1,16 @@
 """The summary of a printed invoice: each agent with its prices and adjustments."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from msgspec import Struct
 
 from witnd.billing.export import wording
-from witnd.billing.export.bill import Bill
+from witnd.billing.export.bill import WITHOUT_AGENT, Bill
 from witnd.billing.export.sections import Group, PriceSum
 from witnd.domain.invoices.invoice import Row
-from witnd.domain.pricing.working import ADJUSTMENTS, working_text
+from witnd.domain.pricing.working import adjustment_title, working_text
+from witnd.domain.values.money import exact_sum
 
 
 class Part(Struct, frozen=True):
@@ -54,6 +56,15 @@ def group_view(bill: Bill, group: Group) -> GroupView:
     )
 
 
+def charges_view(bill: Bill, charges: Sequence[Row]) -> list[GroupView]:
+    """Return the group of the recurring fees and the commitment, if there are any."""
+    if not charges:
+        return []
+    digits = bill.invoice.digits
+    total = wording.money(exact_sum([Decimal(row.amount or 0) for row in charges]), digits)
+    return [GroupView(name=WITHOUT_AGENT, prices=[], parts=[_part(row, digits) for row in charges], total=total)]
+
+
 def _price(bill: Bill, one: PriceSum) -> PriceView:
     price = bill.price_of(one.price_hash)
     return PriceView(
@@ -70,7 +81,7 @@ def sum_text(one: Group | PriceSum, digits: int) -> str | None:
 
 
 def _part(row: Row, digits: int) -> Part:
-    label = ADJUSTMENTS.get(row.kind, row.kind).capitalize()
+    label = wording.show_control_characters(adjustment_title(row.kind, row.working))
     return Part(
         label,
         "" if row.working is None else wording.format_numbers(working_text(row.working)),

@@ -67,7 +67,7 @@ def note_rows(paper: Note) -> list[NoteRow]:
     """Return the rows with positive amounts, because the page states that they are credits."""
     return [
         NoteRow(
-            agent=wording.show_control_characters(paper.agent_name(row.agent_key)),
+            agent=wording.show_control_characters(paper.agent_of(row)),
             outcome=wording.show_control_characters(row.outcome_key or ""),
             reason=wording.show_control_characters(row.reason or ""),
             amount=wording.money(Decimal(row.amount or "0").copy_abs(), paper.note.digits),

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from witnd.billing.export import wording
 from witnd.billing.export.bill import Bill
-from witnd.billing.export.group_view import GroupView, amount_text, group_view, sum_text
+from witnd.billing.export.group_view import GroupView, amount_text, charges_view, group_view, sum_text
 from witnd.billing.export.sections import Group, InvoiceSummary
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import LineJson
@@ -121,7 +121,7 @@ def invoice_view(bill: Bill, tally: InvoiceSummary) -> SheetView:
         customer_email=None if bill.customer_email is None else wording.show_control_characters(bill.customer_email),
         customer_key=wording.show_control_characters(invoice.customer_key),
         facts=_facts(invoice),
-        groups=[group_view(bill, group) for group in tally.groups],
+        groups=[*[group_view(bill, group) for group in tally.groups], *charges_view(bill, tally.charges)],
         totals=list(_totals(invoice, total)),
         notes=_notes(invoice),
         credits=tally.credits,
@@ -240,7 +240,7 @@ def row_price(row: Row | LineJson, digits: int) -> str:
 async def credit_views(bill: Bill, rows: AsyncIterator[Row]) -> AsyncIterator[CreditView]:
     async for row in rows:
         yield CreditView(
-            of=wording.show_control_characters(row.outcome_key or bill.agent_name(row.agent_key)),
+            of=wording.show_control_characters(row.outcome_key or bill.agent_of(row)),
             reason=wording.show_control_characters(row.reason or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
             when="" if row.resolved_at is None else wording.minute(row.resolved_at),

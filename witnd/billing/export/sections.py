@@ -71,32 +71,38 @@ class Group(Struct, kw_only=True):
         if row.kind != "outcome":
             self.adjustments.append(row)
             return
-        found = self.prices.get(row.price_hash)
+        price = row.price_hash or ""
+        found = self.prices.get(price)
         if found is None:
-            found = self.prices[row.price_hash] = PriceSum(price_hash=row.price_hash)
+            found = self.prices[price] = PriceSum(price_hash=price)
         found.count(row)
-        self.last_price = row.price_hash
+        self.last_price = price
 
 
 class InvoiceSummary(Struct, frozen=True):
-    """All groups by agent, and the number of credits."""
+    """All groups by agent, the number of credits, and the recurring fees and commitment."""
 
     groups: list[Group]
     credits: int
+    charges: list[Row]
 
 
 async def summarise(rows: Rows) -> InvoiceSummary:
     groups: dict[str, Group] = {}
     credits_ = 0
+    charges: list[Row] = []
     async for row in rows():
         if row.kind == "credit":
             credits_ += 1
+            continue
+        if row.agent_key is None:
+            charges.append(row)
             continue
         group = groups.get(row.agent_key)
         if group is None:
             group = groups[row.agent_key] = Group(agent_key=row.agent_key)
         group.count(row)
-    return InvoiceSummary(sorted(groups.values(), key=lambda group: group.agent_key), credits_)
+    return InvoiceSummary(sorted(groups.values(), key=lambda group: group.agent_key), credits_, charges)
 
 
 async def outcomes(rows: Rows, groups: Iterable[Group]) -> AsyncIterator[tuple[Group, AsyncIterator[Row]]]:
@@ -107,7 +113,7 @@ async def outcomes(rows: Rows, groups: Iterable[Group]) -> AsyncIterator[tuple[G
             continue
         held: dict[str, list[Row]] = {group.agent_key: [] for group in batch}
         async for row in rows():
-            if row.kind == "outcome" and (mine := held.get(row.agent_key)) is not None:
+            if row.kind == "outcome" and (mine := held.get(row.agent_key or "")) is not None:
                 mine.append(row)
         for group in batch:
             yield group, _each(held.pop(group.agent_key))

@@ -17,6 +17,7 @@ from witnd.billing.export.wording import count
 from witnd.domain.invoices.invoice import Invoice, Row, row_id
 from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json, line_json
 from witnd.domain.invoices.operations import invoice_label
+from witnd.domain.pricing.working import adjustment_title
 from witnd.domain.values.money import exact_sum, minor_text, plain, product, to_minor
 
 #: Stripe's limit of items per invoice.
@@ -236,7 +237,7 @@ class _ItemBuilder:
         return Request(idempotency_key=key, invoice_item=item)
 
     def _words(self, row: Row) -> str:
-        agent = self._bill.agent_name(row.agent_key)
+        agent = self._bill.agent_of(row)
         match row.kind:
             case "outcome":
                 return f"{agent}: {row.outcome_key}"
@@ -247,6 +248,8 @@ class _ItemBuilder:
                 return f"{agent}: flat fee"
             case "minimum" | "cap":
                 return f"{agent}: period {row.kind}"
+            case "recurring" | "commitment" | "commitment_cap":
+                return adjustment_title(row.kind, row.working)
 
 
 def _identity(head: InvoiceJson) -> Iterator[tuple[str, str]]:

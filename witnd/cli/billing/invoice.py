@@ -11,7 +11,7 @@ from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import payment_json
 from witnd.domain.invoices.operations import CreditNote, invoice_label
 from witnd.domain.invoices.payment import Payment
-from witnd.domain.pricing.working import ADJUSTMENTS, working_text
+from witnd.domain.pricing.working import ADJUSTMENTS, adjustment_title, working_text
 from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text
 
@@ -132,7 +132,7 @@ def row_cells(rows: Sequence[Row]) -> list[tuple[object, ...]]:
     return [
         (
             _what(row),
-            row.agent_key,
+            row.agent_key or "",
             _at(row.resolved_at) or "",
             row.unit or "",
             row.price_per_unit or "",
@@ -148,7 +148,8 @@ def _what(row: Row) -> str:
         return row.outcome_key or ""
     if row.kind == "credit":
         return f"credit for {row.outcome_key or (row.corrects or '')[:SHORT]}"
-    return f"{ADJUSTMENTS[row.kind]} {row.id[:SHORT]}"
+    name = adjustment_title(row.kind, row.working) if row.kind == "recurring" else ADJUSTMENTS[row.kind]
+    return f"{name} {row.id[:SHORT]}"
 
 
 def sum_lines(invoice: Invoice, balance: Decimal) -> list[str]:
@@ -183,7 +184,9 @@ def note_lines(note: CreditNote) -> list[str]:
         f"{note.number}: credit note over {amount}",
         f"customer  {note.customer_key}",
         *[
-            f"corrects  {note.invoice_number}: {row.outcome_key or row.corrects}, agent {row.agent_key}, {row.amount}"
+            f"corrects  {note.invoice_number}: {row.outcome_key or row.corrects}"
+            + ("" if row.agent_key is None else f", agent {row.agent_key}")
+            + f", {row.amount}"
             for row in note.rows
         ],
         f"applied   {applied} to {note.invoice_number}, the rest to the customer's balance",

@@ -15,6 +15,7 @@ from witnd.domain.catalogue.chain import Chain
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.customer import Customer
 from witnd.domain.pricing.ratecard import DIGITS, Price, RateCard
+from witnd.domain.pricing.recurring import Recurring
 from witnd.domain.values.versions import CatalogueEntry, Versions, version_at, versions_at
 from witnd.domain.webhooks.notification import NotificationRule
 
@@ -58,6 +59,8 @@ class Catalogue:
         self.revision = 0
         self.chain = Chain()
         self.last_effective = 0
+        # The first instant (ms) at which any version can charge a fee or commitment; None without any.
+        self.first_charge: int | None = None
         self._customers: dict[str, Versions[Customer]] = {}
         self._agents: dict[str, Versions[Contract]] = {}
         self._rate_cards: dict[str, Versions[RateCard]] = {}
@@ -238,6 +241,7 @@ class Catalogue:
 
     def _add_customer(self, entry: CatalogueEntry) -> None:
         thing = Customer.from_content(entry.key, entry.content, archived=entry.archived)
+        self._note_charges(entry.effective_from, thing.recurring)
         self._customers.setdefault(entry.key, Versions()).add(entry, thing)
 
     def _add_agent(self, entry: CatalogueEntry) -> None:
@@ -249,7 +253,13 @@ class Catalogue:
         thing = RateCard.from_content(entry.key, entry.content)
         for price in thing.prices.values():
             self._prices.setdefault(price.hash, price)
+        self._note_charges(entry.effective_from, thing.recurring)
         self._rate_cards.setdefault(entry.key, Versions()).add(entry, thing)
+
+    def _note_charges(self, since: int, recurring: Recurring | None) -> None:
+        if recurring is not None:
+            first = max(since, recurring.first_start)
+            self.first_charge = first if self.first_charge is None else min(self.first_charge, first)
 
     def _add_rule(self, entry: CatalogueEntry) -> None:
         thing = NotificationRule.from_content(entry.key, entry.content)

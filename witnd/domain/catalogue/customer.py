@@ -8,11 +8,12 @@ from msgspec import Struct
 
 from witnd.domain.catalogue.contract import read_own_terms
 from witnd.domain.pricing.ratecard import read_entries
+from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, Recurring, day_start, read_recurring
 from witnd.domain.values.canonical import digest
 from witnd.domain.values.fields import Table, field_path, short_repr
 from witnd.domain.values.mistake import Mistake
 
-FIELDS = ("name", "email", "rate_card", "entries", "agents")
+FIELDS = ("name", "email", "rate_card", "entries", "agents", FEES, COMMITMENT)
 # The longest address that mail can carry (RFC 5321).
 MAX_EMAIL_LENGTH = 254
 # As for the entries of a rate card: every process that reads the catalogue loads all of them.
@@ -31,7 +32,8 @@ class OwnTerms(Struct, frozen=True, kw_only=True):
 class Customer(Struct, frozen=True, kw_only=True):
     """A version of a customer. Archiving only hides it: its events still open outcomes.
 
-    `terms` and `entries`, by agent, are None for customers without own terms or prices.
+    `terms` and `entries`, by agent, are None for customers without own terms or prices, and so is `recurring`.
+    `card_since`: the day (ms) from which fees of its card without a start apply; 0 if unknown.
     """
 
     key: str
@@ -40,6 +42,8 @@ class Customer(Struct, frozen=True, kw_only=True):
     rate_card: str | None = None
     terms: dict[str, OwnTerms] | None = None
     entries: dict[str, OwnTerms] | None = None
+    recurring: Recurring | None = None
+    card_since: int = 0
     archived: bool = False
 
     @classmethod
@@ -51,6 +55,8 @@ class Customer(Struct, frozen=True, kw_only=True):
             rate_card=content["rate_card"],
             terms=_by_agent(content.get("agents", ())),
             entries=_by_agent(content.get("entries", ())),
+            recurring=Recurring.from_content(content),
+            card_since=day_start(content[CARD_SINCE]) if CARD_SINCE in content else 0,
             archived=archived,
         )
 
@@ -60,8 +66,8 @@ def _by_agent(contents: Sequence[dict[str, Any]]) -> dict[str, OwnTerms] | None:
 
 
 def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
-    """Return the canonical content of a customer from user input, and its mistakes. `entries` and `agents` are present
-    only if the customer has any.
+    """Return the canonical content of a customer from user input, and its mistakes. `entries`, `agents`, `fees` and
+    `commitment` are present only if the customer has any.
     """
     table = Table(raw, path, FIELDS)
     content: dict[str, Any] = {
@@ -76,6 +82,11 @@ def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], lis
         content["entries"] = entries
         if table.get("rate_card") is None:
             table.refuse("rate_card", "is missing; name the card in whose currency this customer's own entries are")
+    recurring = read_recurring(table)
+    content |= recurring
+    if recurring and table.get("rate_card") is None and not entries:
+        whose = "fees are" if FEES in recurring else "commitment is"
+        table.refuse("rate_card", f"is missing; name the card in whose currency this customer's own {whose}")
     if terms := _read_terms(table):
         content["agents"] = terms
     return content, table.mistakes

@@ -14,6 +14,7 @@ from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.contract import read_agent
 from witnd.domain.catalogue.customer import read_customer
 from witnd.domain.pricing.ratecard import DIGITS, FLAT, read_rate_card
+from witnd.domain.pricing.recurring import COMMITMENT, FEES, input_content
 from witnd.domain.values.fields import MAX_KEY_LENGTH, field_path, short_repr, similar_name, text_problem, unknown_name
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks import notification
@@ -222,9 +223,11 @@ def to_document(
 
 def _table(entry: CatalogueEntry, key_name: str) -> dict[str, Any]:
     table: dict[str, Any] = {key_name: entry.key}
-    given = {name: value for name, value in entry.content.items() if value is not None and name != DIGITS}
+    given = {
+        name: value for name, value in input_content(entry.content).items() if value is not None and name != DIGITS
+    }
     # Short fields first, so that they are not overlooked.
-    long = [name for name in ("condition", "entries", "agents") if name in given]
+    long = [name for name in ("condition", "entries", FEES, COMMITMENT, "agents") if name in given]
     table |= {name: value for name, value in given.items() if name not in long}
     if entry.archived:
         table["archived"] = True

@@ -11,11 +11,15 @@ from typing import Any, TypeAlias
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.file import Item
+from witnd.domain.pricing.ratecard import DIGITS
+from witnd.domain.pricing.recurring import COMMITMENT, FEES, fraction_digits, input_content
 from witnd.domain.values import instant
 from witnd.domain.values.fields import field_path, short_repr
 from witnd.domain.values.mistake import Mistake
 
 Content: TypeAlias = Mapping[str, Any]
+#: Fields of a customer with amounts in the currency of its card.
+OWN_AMOUNTS = ("entries", FEES, COMMITMENT)
 _CUSTOMER, _CARD = "customer", "rate_card"
 # Agents that one message names.
 _MAX_NAMED = 3
@@ -110,11 +114,30 @@ def currency_mistakes(catalogue: Catalogue, items: Sequence[Item], at: int) -> l
         history = change.customer(key)
         for place, content in enumerate(history.contents):
             end = history.end(place)
-            if content.get("entries") and (end is None or end > at):
+            if _own_amounts(content) and (end is None or end > at):
                 problem = _problem(change, history, place)
                 if problem is not None:
                     found.append(Mistake(_path(change, key, content), f"{_customer_prefix(change, key)}{problem}"))
                     break
+    return found + _precision_mistakes(catalogue, items, at)
+
+
+def _precision_mistakes(catalogue: Catalogue, items: Sequence[Item], at: int) -> list[Mistake]:
+    """Return mistakes for customers' own fees and commitments that are finer than the minor unit of their currency."""
+    written = {item.key: item.content for item in items if item.kind == _CARD}
+    found: list[Mistake] = []
+    for item in items:
+        key = item.content["rate_card"] if item.kind == _CUSTOMER else None
+        if key is None:
+            continue
+        stored = catalogue.entry(_CARD, key, at)
+        card = written.get(key) or (None if stored is None else stored.content)
+        if card is None:
+            continue
+        for name, places in fraction_digits(item.content):
+            if places > card[DIGITS]:
+                problem = f"has {places} digits after the point, and {card['currency']} has {card[DIGITS]}"
+                found.append(Mistake(field_path(item.path, name), problem, "write an amount that can be billed"))
     return found
 
 
@@ -135,8 +158,7 @@ def _problem(change: _Change, history: _History, place: int) -> str | None:
         written = change.currency(content, asked, before=True) or spans[0][1]
     for ms, currency in spans:
         if currency != written:
-            agents = [entry["agent"] for entry in content["entries"]]
-            return _problem_text(agents, written, content["rate_card"], currency, ms)
+            return _problem_text(list(_own_amounts(content)), written, content["rate_card"], currency, ms)
     return None
 
 
@@ -145,15 +167,24 @@ def _copied_prices(change: _Change, before: Content, content: Content, history: 
     if history.item is not None and history.item.rewritten:
         return None
     old = change.currency(before, change.at - 1, before=True)
-    kept = [entry["agent"] for entry in content["entries"] if entry in before.get("entries", ())]
+    known = _own_amounts(before)
+    kept = [name for name, value in _own_amounts(content).items() if known.get(name) == value]
     if old is None or old == currency or not kept:
         return None
     return _problem_text(kept, old, content["rate_card"], currency, change.at)
 
 
-def _problem_text(agents: Sequence[str], written: str, card: str, currency: str, ms: int) -> str:
-    named = ", ".join(short_repr(agent) for agent in agents[:_MAX_NAMED])
-    more = f" and {len(agents) - _MAX_NAMED} more" if len(agents) > _MAX_NAMED else ""
+def _own_amounts(content: Content) -> dict[str, object]:
+    """Return the customer's own entries, fees and commitment by their names for people."""
+    written = input_content(content)
+    found: dict[str, object] = {short_repr(entry["agent"]): entry for entry in written.get("entries", ())}
+    found |= {f"fee {short_repr(fee['key'])}": fee for fee in written.get(FEES, ())}
+    return found | ({"the commitment": written[COMMITMENT]} if COMMITMENT in written else {})
+
+
+def _problem_text(names: Sequence[str], written: str, card: str, currency: str, ms: int) -> str:
+    named = ", ".join(names[:_MAX_NAMED])
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return (
         f"own prices for {named}{more} are in {written}, but rate card {short_repr(card)} is in {currency} "
         f"from {instant.render(ms)}; write these prices in {currency} in the same change, or remove them first"
@@ -166,5 +197,6 @@ def _customer_prefix(change: _Change, key: str) -> str:
 
 def _path(change: _Change, key: str, content: Content) -> str:
     if (_CUSTOMER, key) in change.paths:
-        return field_path(change.paths[_CUSTOMER, key], "entries")
+        name = next(one for one in OWN_AMOUNTS if content.get(one))
+        return field_path(change.paths[_CUSTOMER, key], name)
     return field_path(change.paths.get((_CARD, content["rate_card"]), ""), "currency")

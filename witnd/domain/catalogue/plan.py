@@ -4,7 +4,7 @@ name stay unchanged. Equal content creates no version.
 
 import hmac
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.file import Item
 from witnd.domain.catalogue.text import FieldDifference, differences, fields, line, text
+from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, day_text, with_start_days
 from witnd.domain.values import instant
 from witnd.domain.webhooks.notification import SECRET_PREFIX
 from witnd.domain.webhooks.rotation import OVERLAP
@@ -49,14 +50,15 @@ class Plan(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str]
 
 
-def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | None = None) -> Plan:
+def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | None = None, now_ms: int = 0) -> Plan:
     """Return the changes against the versions in effect at `at`, by default the last versions. `seed`: random bytes for
-    the secrets of new rules.
+    the secrets of new rules. `now_ms`: the server's clock, for fees and commitments without `starts`.
     """
+    start_days = _StartDays(catalogue, items, now_ms)
     changes, differences, secrets = [], [], {}
     for item in items:
         old = catalogue.entry(item.kind, item.key, at)
-        content = item.content
+        content = start_days.add_to(item, None if old is None else old.content)
         if item.kind == "notification_rule" and content["secret"] is None:
             if old is None:
                 secrets[item.key] = generated_secret(seed, item.key)
@@ -68,6 +70,43 @@ def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | 
         if difference.mark != "=":
             changes.append(change)
     return Plan(changes=tuple(changes), differences=tuple(differences), secrets=secrets)
+
+
+class _StartDays:
+    """Adds the days from which fees and commitments without `starts` are charged to the items of one change.
+
+    A fee of a card is charged from the day on which it was written, and not before the day on which the customer was
+    assigned to the card. `now_ms`: the server's clock.
+    """
+
+    def __init__(self, catalogue: Catalogue, items: Sequence[Item], now_ms: int) -> None:
+        self._catalogue = catalogue
+        self._today = day_text(now_ms)
+        self._written = {item.key for item in items if item.kind == "rate_card" and _charges(item.content)}
+
+    def add_to(self, item: Item, old: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the content of an item. What the version before has too keeps its day."""
+        if item.kind not in ("customer", "rate_card"):
+            return item.content
+        content = with_start_days(item.content, old, self._today)
+        card = content.get("rate_card")
+        if item.kind == "rate_card" or card is None:
+            return content
+        if old is not None and old["rate_card"] == card:
+            if CARD_SINCE in old:
+                content[CARD_SINCE] = old[CARD_SINCE]
+        elif self._has_charges(card):
+            content[CARD_SINCE] = self._today
+        return content
+
+    def _has_charges(self, card: str) -> bool:
+        return card in self._written or any(
+            _charges(version.content) for version in self._catalogue.versions("rate_card", card)
+        )
+
+
+def _charges(content: Mapping[str, Any]) -> bool:
+    return FEES in content or COMMITMENT in content
 
 
 def _stored_secret(old: CatalogueEntry) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.domain.pricing.ratecard import DIGITS, FLAT
+from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, WRITTEN
 from witnd.domain.values.fields import field_path
 
 _PLAIN_NAME = re.compile(r"[\w.:/@-]+")
@@ -79,13 +80,19 @@ def _merged(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in content.items():
-        if name == DIGITS:
-            continue  # it follows from the currency
+        if name in (DIGITS, WRITTEN, CARD_SINCE):
+            continue  # stored with the version, and written by nobody
         at = field_path(path, name)
         if name == "condition":
             found |= {f"{at}[{place}]": _node(node) for place, node in enumerate(value)} or {at: "[]"}
         elif name in ("entries", "agents"):
             found |= _agent_tables(value, at)
+        elif name == FEES:
+            for fee in value:
+                inner = {field: text_of for field, text_of in fee.items() if field != "key"}
+                found |= _flat(inner, f"{at}[{_unquoted(fee['key'])}]")
+        elif name == COMMITMENT:
+            found |= _flat(value, at)
         elif name == "tiers":
             for place, tier in enumerate(value):
                 found |= _flat(tier, f"{at}[{place}]")

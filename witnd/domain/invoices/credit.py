@@ -24,7 +24,7 @@ from witnd.domain.values import instant
 from witnd.domain.values.money import difference, exact_sum, minor_text, plain, to_minor
 
 # Credits and caps are already negative.
-CREDITABLE: Final[tuple[Kind, ...]] = ("outcome", "fee", "minimum")
+CREDITABLE: Final[tuple[Kind, ...]] = ("outcome", "fee", "minimum", "recurring", "commitment")
 # Rows of one credit.
 MAX_ITEMS: Final = 500
 _ZERO: Final = Decimal(0)

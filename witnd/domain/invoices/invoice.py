@@ -11,8 +11,9 @@ from witnd.domain.values.money import difference, exact_sum
 from witnd.domain.values.period import Period
 
 # outcome: a confirmed outcome. fee, minimum, cap: adjustments of a group when the period closes. credit: reduces the
-# row that it corrects.
-Kind: TypeAlias = Literal["outcome", "fee", "minimum", "cap", "credit"]
+# row that it corrects. recurring: a fee for the period. commitment, commitment_cap: adjust the sum of the outcomes and
+# of their adjustments. Stored rows have the place of their kind in this list.
+Kind: TypeAlias = Literal["outcome", "fee", "minimum", "cap", "credit", "recurring", "commitment", "commitment_cap"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 Status: TypeAlias = Literal["draft", "issued", "paid", "void"]
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
@@ -21,14 +22,15 @@ STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 class Row(Struct, frozen=True, kw_only=True):
     """A row. Amounts and quantities are decimal strings; `amount` has exactly the currency's minor digits.
 
-    The three prices are None if `rated` is "at_close" and the period is open.
+    The three prices are None if `rated` is "at_close" and the period is open. `agent_key` and `price_hash` are None for
+    recurring fees and commitments.
     """
 
     id: str
     kind: Kind
-    agent_key: str
+    agent_key: str | None
     rate_card: str
-    price_hash: str
+    price_hash: str | None
     amount: str | None
     amount_exact: str | None
     rated: str

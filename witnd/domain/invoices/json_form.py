@@ -59,6 +59,7 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
 class LineJson(Struct, frozen=True, kw_only=True):
     """A row of an invoice. The three prices are null if `rated` is "at_close" and the period is open.
 
+    `agent_key` and `price_hash` are null for recurring fees and commitments.
     `repaired_at` is set if the outcome was on hold at its deadline: the line belongs to the period of the repair.
     """
 
@@ -67,7 +68,7 @@ class LineJson(Struct, frozen=True, kw_only=True):
     kind: Kind
     outcome_key: str | None
     customer_key: str
-    agent_key: str
+    agent_key: str | None
     resolved_at: str | None
     unit: str | None
     price_per_unit: str | None
@@ -76,7 +77,7 @@ class LineJson(Struct, frozen=True, kw_only=True):
     currency: str
     rated: str
     rate_card: str
-    price_hash: str
+    price_hash: str | None
     contract_hash: str | None
     working: dict[str, Any] | None
     corrects: str | None

@@ -75,7 +75,7 @@ def _read_entry(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
         # The other fields depend on the kind, so they cannot be checked.
         table.refuse("kind", f"is {short_repr(kind)}; write one of {', '.join(KINDS)}")
     entry |= _optional_decimal(table, "free_quota", "500")
-    entry |= _bounds(table, "period_minimum", "period_cap", "100.00")
+    entry |= read_bounds(table, "period_minimum", "period_cap", "100.00")
     return entry, table.mistakes
 
 
@@ -89,18 +89,18 @@ def _refuse_other_kinds(table: Table, kind: str) -> None:
 
 
 def _flat(table: Table) -> dict[str, Any]:
-    return _required_decimal(table, "price_per_unit", "0.99")
+    return required_decimal(table, "price_per_unit", "0.99")
 
 
 def _package(table: Table) -> dict[str, Any]:
-    size = _decimal(table, "package_size", "100", required=True)
+    size = decimal_field(table, "package_size", "100", required=True)
     if size == _ZERO:
         table.refuse("package_size", "must be greater than 0; write how many units one package has")
-    return {"package_size": plain(size or _ZERO)} | _required_decimal(table, "price_per_package", "9.00")
+    return {"package_size": plain(size or _ZERO)} | required_decimal(table, "price_per_package", "9.00")
 
 
 def _percentage(table: Table) -> dict[str, Any]:
-    return _required_decimal(table, "percent", "2.5") | _bounds(table, "minimum", "maximum", "0.50")
+    return required_decimal(table, "percent", "2.5") | read_bounds(table, "minimum", "maximum", "0.50")
 
 
 def _tiers(table: Table) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _tiers(table: Table) -> dict[str, Any]:
         border = _border(tier, border, last=index == len(raw) - 1)
         read = {} if tier.get("up_to") is None else {"up_to": plain(border)}
         tiers.append(
-            read | _required_decimal(tier, "price_per_unit", "0.99") | _optional_decimal(tier, "flat_fee", "5.00")
+            read | required_decimal(tier, "price_per_unit", "0.99") | _optional_decimal(tier, "flat_fee", "5.00")
         )
         table.mistakes.extend(tier.mistakes)
     return {"tiers": tiers}
@@ -129,7 +129,7 @@ def _tiers(table: Table) -> dict[str, Any]:
 
 def _border(tier: Table, below: Decimal, *, last: bool) -> Decimal:
     """Return the end of the tier, or `below`, the end of the tier before, if it has no valid end."""
-    border = _decimal(tier, "up_to", "100", required=not last, missing="only the last tier has no end")
+    border = decimal_field(tier, "up_to", "100", required=not last, missing="only the last tier has no end")
     if border is None:
         return below
     if border <= below:
@@ -148,20 +148,20 @@ _READERS: Final[Mapping[str, Callable[[Table], dict[str, Any]]]] = {
 }
 
 
-def _required_decimal(table: Table, name: str, example: str) -> dict[str, str]:
-    return {name: plain(_decimal(table, name, example, required=True) or _ZERO)}
+def required_decimal(table: Table, name: str, example: str) -> dict[str, str]:
+    return {name: plain(decimal_field(table, name, example, required=True) or _ZERO)}
 
 
 def _optional_decimal(table: Table, name: str, example: str) -> dict[str, str]:
     """Read a field whose default is 0, and omit the default."""
-    value = _decimal(table, name, example)
+    value = decimal_field(table, name, example)
     return {name: plain(value)} if value else {}
 
 
-def _bounds(table: Table, least: str, most: str, example: str) -> dict[str, str]:
+def read_bounds(table: Table, least: str, most: str, example: str) -> dict[str, str]:
     """Read a lower bound, by default 0, and an upper bound, by default none (0 is a valid upper bound)."""
     found = _optional_decimal(table, least, example)
-    highest = _decimal(table, most, example)
+    highest = decimal_field(table, most, example)
     if highest is None:
         return found
     lowest = Decimal(found.get(least, "0"))
@@ -171,7 +171,9 @@ def _bounds(table: Table, least: str, most: str, example: str) -> dict[str, str]
     return found | {most: plain(highest)}
 
 
-def _decimal(table: Table, name: str, example: str, *, required: bool = False, missing: str = "") -> Decimal | None:
+def decimal_field(
+    table: Table, name: str, example: str, *, required: bool = False, missing: str = ""
+) -> Decimal | None:
     """Return a decimal string of the table, or None if absent or invalid. TOML numbers are refused because they are
     already rounded."""
     remedy = f'write it as a string, such as "{example}"'

@@ -22,6 +22,7 @@ from witnd.domain.pricing.entry import (
     VOLUME,
     read_entries,
 )
+from witnd.domain.pricing.recurring import COMMITMENT, FEES, Recurring, read_recurring
 from witnd.domain.values.canonical import digest
 from witnd.domain.values.fields import MAX_KEY_LENGTH, MISSING, Table, short_repr
 from witnd.domain.values.mistake import Mistake
@@ -47,7 +48,7 @@ __all__ = [
     "read_rate_card",
 ]
 
-FIELDS = ("currency", "entries")
+FIELDS = ("currency", "entries", FEES, COMMITMENT)
 # A member of stored cards only: the minor digits of the currency when the card first used it.
 DIGITS: Final = "digits"
 
@@ -175,12 +176,19 @@ class RateCard(Struct, frozen=True, kw_only=True):
     currency: str
     digits: int
     prices: dict[str, Price]
+    recurring: Recurring | None = None  # None without fees and commitment
 
     @classmethod
     def from_content(cls, key: str, content: Mapping[str, Any]) -> "RateCard":
         currency, digits = content["currency"], content[DIGITS]
         prices = {entry["agent"]: Price.from_entry(key, currency, digits, entry) for entry in content["entries"]}
-        return cls(key=key, currency=currency, digits=digits, prices=prices)
+        return cls(
+            key=key,
+            currency=currency,
+            digits=digits,
+            prices=prices,
+            recurring=Recurring.from_content(content),
+        )
 
 
 def key_problem(key: str) -> str | None:
@@ -209,7 +217,9 @@ def read_rate_card(
         digits = stored[currency] if currency in stored else minor_digits(currency)
     if digits is None:
         table.refuse("currency", _currency_problem(currency), code=MISSING if currency is None else "")
-    return {"currency": currency, DIGITS: digits, "entries": read_entries(table, path)}, table.mistakes
+    content = {"currency": currency, DIGITS: digits, "entries": read_entries(table, path)}
+    content |= read_recurring(table, digits)
+    return content, table.mistakes
 
 
 def _currency_problem(currency: object) -> str:

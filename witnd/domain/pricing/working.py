@@ -11,7 +11,14 @@ from witnd.domain.pricing.ratecard import PACKAGE, PERCENTAGE, VOLUME, Price
 from witnd.domain.values.money import exact_sum, plain
 
 #: Names of the lines without an outcome.
-ADJUSTMENTS: Final = {"fee": "flat fee", "minimum": "period minimum", "cap": "period cap"}
+ADJUSTMENTS: Final = {
+    "fee": "flat fee",
+    "minimum": "period minimum",
+    "cap": "period cap",
+    "recurring": "recurring fee",
+    "commitment": "commitment",
+    "commitment_cap": "commitment cap",
+}
 _BOUNDS: Final = (("minimum", "least"), ("maximum", "most"))
 
 
@@ -96,8 +103,28 @@ def _adjustment(working: Mapping[str, Any]) -> str:
     kind = working["kind"]
     if kind == "fee":
         return f"{working['exact']} for reaching tier {working['tier']} with {working['charged']}" + _rounding(working)
-    sign = "less than" if kind == "minimum" else "more than"
-    return f"{working['total_before']} is {sign} {working[f'period_{kind}']}: {working['rounded']}"
+    if kind == "recurring":
+        return (
+            f"{_days(working)} = {working['exact']}" if "parts" in working else f"{working['exact']} for the period"
+        ) + _rounding(working)
+    is_minimum = kind in ("minimum", "commitment")
+    limit = working["period_minimum" if is_minimum else "period_cap"]
+    if "parts" in working:
+        limit = f"{limit} ({_days(working)})"
+    sign = "less than" if is_minimum else "more than"
+    return f"{working['total_before']} is {sign} {limit}: {working['rounded']}"
+
+
+def adjustment_title(kind: str, working: Mapping[str, Any] | None) -> str:
+    """Return the title of a line without an outcome; of a recurring fee its own name."""
+    if kind == "recurring" and working is not None:
+        return str(working["name"])
+    return ADJUSTMENTS.get(kind, kind).capitalize()
+
+
+def _days(working: Mapping[str, Any]) -> str:
+    """Return the parts of a period: `12 of 30 days × 100 + 18 of 30 days × 200`."""
+    return " + ".join([f"{one['days']} of {working['days']} days × {one['amount']}" for one in working["parts"]])
 
 
 def _rounding(working: Mapping[str, Any]) -> str:

@@ -72,6 +72,14 @@ def ceil_div(quantity: Decimal, size: Decimal) -> Decimal:
     return _EXACT.add(whole, Decimal(bool(rest)))
 
 
+def quotient(amount: Decimal, divisor: int, digits: int) -> Decimal:
+    """Return amount / divisor, rounded half up to `digits` digits. The amount must be at least 0."""
+    unit = _minor_unit(digits)
+    step = product(Decimal(divisor), unit)
+    half_up = plus(product(amount, Decimal(2)), step)
+    return product(_EXACT.divide_int(half_up, product(step, Decimal(2))), unit)
+
+
 @cache
 def _minor_unit(digits: int) -> Decimal:
     return Decimal((0, (1,), -digits))

@@ -15,6 +15,8 @@ from witnd.domain.values import instant
 
 KINDS: Final = ("month", "week", "day")
 
+DAY_MS: Final = 86_400_000
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT_FORM: Final = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -79,6 +81,12 @@ def _natural_bounds(kind: str, ms: int) -> tuple[int, int]:
         start = day.replace(day=1)
         end = (start + timedelta(days=31)).replace(day=1)
     return max(0, (start - _EPOCH) // _MILLISECOND), (end - _EPOCH) // _MILLISECOND
+
+
+def natural_days(period: Period) -> int:
+    """Return the days of the full month, week or day in which a period lies."""
+    start, end = _natural_bounds(period.kind, period.start)
+    return (end - start) // DAY_MS
 
 
 def parse_period(text: str) -> Period:

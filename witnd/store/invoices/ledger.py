@@ -66,6 +66,7 @@ class LedgerState(NamedTuple):
     read: dict[int, LinePosition]  # partition → its last collected line
     calendar: Calendar | None
     closed_to: int  # every period that ends at or before this is closed
+    charged_to: int  # up to here, all drafts for fees exist
     closing: str | None  # the invoice whose rows are being written
     catalogue: Head | None  # the head that the last step used
 
@@ -140,6 +141,7 @@ class Ledger:
             read=fields.positions(),
             calendar=decode_calendar(fields),
             closed_to=fields.number("closed_to"),
+            charged_to=fields.number("charged_to"),
             closing=fields.text("closing") or None,
             catalogue=fields.head("catalogue"),
         )
@@ -224,8 +226,7 @@ class Ledger:
 
     async def find_invoices(self, ids: Iterable[str]) -> dict[str, Invoice]:
         """Return the existing invoices by id."""
-        ids = list(ids)
-        if not ids:
+        if not (ids := list(ids)):
             return {}
         found = {}
         answers = await self.ask(*[("HGETALL", self.keys.invoice(id_)) for id_ in ids])

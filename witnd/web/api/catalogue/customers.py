@@ -8,13 +8,14 @@ from msgspec import UNSET, Struct, UnsetType
 from witnd.app.catalogue.read import CUSTOMER, Thing
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.zero_price import card_warnings, own_prices
+from witnd.domain.pricing.recurring import input_content
 from witnd.web.api.catalogue.agents import Method
 from witnd.web.api.catalogue.answers import (
     CatalogueListing,
     Versioned,
     versioned,
 )
-from witnd.web.api.catalogue.rate_cards import Entry
+from witnd.web.api.catalogue.rate_cards import Commitment, Entry, Fee
 from witnd.web.api.catalogue.resource import Resource, register
 from witnd.web.api.spec.condition_schema import Condition
 from witnd.web.http.route import Call
@@ -32,13 +33,16 @@ class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class CustomerChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields to replace; null restores the default. `entries`: individual prices in the currency of the customer's
-    rate card. `agents`: individual terms. `effective_from`: when the change takes effect; default: now."""
+    rate card. `agents`: individual terms. `fees`: each replaces the fee of the rate card with the same key.
+    `commitment`: replaces that of the rate card. `effective_from`: when the change takes effect; default: now."""
 
     name: str | None = None
     email: str | None = None
     rate_card: str | None = None
     entries: list[Entry] | None = None
     agents: list[OwnTerms] | None = None
+    fees: list[Fee] | None = None
+    commitment: Commitment | None = None
     effective_from: str | None = None
 
 
@@ -57,6 +61,8 @@ class Customer(Versioned, frozen=True, kw_only=True):
     rate_card: str | None
     entries: list[dict[str, Any]]
     agents: list[dict[str, Any]]
+    fees: list[dict[str, Any]]
+    commitment: dict[str, Any] | None
     warnings: list[str] | UnsetType = UNSET
 
 
@@ -74,7 +80,7 @@ class CustomerListing(CatalogueListing, frozen=True, kw_only=True, forbid_unknow
 
 
 def _answer(thing: Thing, known: Catalogue | None = None) -> Customer:
-    content = thing.version.content
+    content = input_content(thing.version.content)
     return Customer(
         key=thing.key,
         name=content["name"],
@@ -82,6 +88,8 @@ def _answer(thing: Thing, known: Catalogue | None = None) -> Customer:
         rate_card=content["rate_card"],
         entries=content.get("entries", []),
         agents=content.get("agents", []),
+        fees=content.get("fees", []),
+        commitment=content.get("commitment"),
         warnings=UNSET if known is None else _warnings(known, thing) or UNSET,
         **versioned(thing),
     )

@@ -11,6 +11,7 @@ from witnd.app.catalogue.read import RATE_CARD, Thing, read
 from witnd.app.errors import all_invalid
 from witnd.domain.catalogue.zero_price import card_warnings
 from witnd.domain.pricing.ratecard import KINDS, RateCard
+from witnd.domain.pricing.recurring import input_content
 from witnd.domain.pricing.working import price_text
 from witnd.domain.values.fields import Table
 from witnd.domain.values.strictjson import BYTES_MAX
@@ -48,12 +49,35 @@ class Entry(Struct, kw_only=True, forbid_unknown_fields=True):
     period_cap: str | None = None
 
 
+class Fee(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A fee for every period. `name` defaults to the key. `starts`: the first day, such as 2026-11-30; default: the day
+    on which the fee is written. `prorate`: charge each day on its own."""
+
+    key: str
+    amount: str
+    name: str | None = None
+    starts: str | None = None
+    prorate: bool = False
+
+
+class Commitment(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The least and the most that the outcomes of a period cost, with their fees, minimums and caps. `starts` and
+    `prorate` as for fees; a cap is never prorated."""
+
+    period_minimum: str | None = None
+    period_cap: str | None = None
+    starts: str | None = None
+    prorate: bool = False
+
+
 class RateCardChange(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Fields to replace; `entries` is replaced as a whole. `effective_from`: when the change takes effect; default:
-    now."""
+    """Fields to replace; `entries`, `fees` and `commitment` are replaced as a whole. `effective_from`: when the
+    change takes effect; default: now."""
 
     currency: str | None = None
     entries: list[Entry] | None = None
+    fees: list[Fee] | None = None
+    commitment: Commitment | None = None
     effective_from: str | None = None
 
 
@@ -63,6 +87,8 @@ class RateCardIn(Struct, kw_only=True, forbid_unknown_fields=True):
     key: str
     currency: str
     entries: list[Entry] = []
+    fees: list[Fee] | None = None
+    commitment: Commitment | None = None
     effective_from: str | None = None
 
 
@@ -73,6 +99,8 @@ class RateCardAnswer(Versioned, frozen=True, kw_only=True):
     key: str
     currency: str
     entries: list[dict[str, Any]]
+    fees: list[dict[str, Any]]
+    commitment: dict[str, Any] | None
     words: dict[str, str] | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
 
@@ -106,12 +134,14 @@ class UnsavedQuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def _answer(thing: Thing, *, short: bool = False) -> RateCardAnswer:
-    content = thing.version.content
+    content = input_content(thing.version.content)
     prices = {} if short else RateCard.from_content(thing.key, content).prices
     return RateCardAnswer(
         key=thing.key,
         currency=content["currency"],
         entries=content["entries"],
+        fees=content.get("fees", []),
+        commitment=content.get("commitment"),
         words=UNSET if short else {agent: price_text(price) for agent, price in prices.items()},
         warnings=card_warnings(list(prices.values())) or UNSET,
         **versioned(thing),

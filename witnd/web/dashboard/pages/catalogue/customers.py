@@ -25,7 +25,7 @@ from witnd.web.dashboard.forms.submit import address as site
 from witnd.web.dashboard.forms.terms import METHODS
 from witnd.web.dashboard.forms.versions import versions_of
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
-from witnd.web.dashboard.present.price_words import price_lines
+from witnd.web.dashboard.present.price_words import charge_lines, price_lines
 from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
@@ -112,6 +112,7 @@ async def show_customer(request: PageRequest) -> Answer:
             "prices": priced,
             "warnings": [] if card is None else card_warnings(own_prices(thing.version.content, key, card))[:WARNINGS],
             "prices_left": left,
+            "charges": charge_lines(card, customer.recurring),
             "terms": [_terms(content) for content in terms[:PRICES]],
             "terms_left": len(terms[PRICES:]),
             # Those with own terms that are on the page have a link beside them.

@@ -15,7 +15,7 @@ from witnd.web.dashboard.forms.prices import FIELDS, MOST_EDITED, padded
 from witnd.web.dashboard.forms.submit import address
 from witnd.web.dashboard.forms.versions import numbered, versions_of
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
-from witnd.web.dashboard.present.price_words import price_words
+from witnd.web.dashboard.present.price_words import charge_lines, price_words
 from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
@@ -100,6 +100,7 @@ async def show_rate_card(request: PageRequest) -> Answer:
             "card": card,
             "warnings": card_warnings(list(card.prices.values()))[:WARNINGS],
             "prices": prices,
+            "charges": charge_lines(card),
             "next": following and link("rate-cards", key, version=query.get("version"), after_agent=following),
             "first": link("rate-cards", key, version=query.get("version")) if "after_agent" in query else None,
             "whole": len(card.prices) <= MOST_EDITED,

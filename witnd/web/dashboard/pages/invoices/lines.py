@@ -11,7 +11,7 @@ from witnd.billing.export.page_view import row_price
 from witnd.domain.invoices.credit import CREDITABLE
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import LineJson
-from witnd.domain.pricing.working import ADJUSTMENTS, working_text
+from witnd.domain.pricing.working import adjustment_title, working_text
 from witnd.domain.values.money import minor_text
 from witnd.web.dashboard.present.words import link
 
@@ -56,7 +56,7 @@ def _shown(invoice: Invoice, line: LineJson, given: Decimal) -> LineView:
     asks = line.kind in CREDITABLE and line.amount is not None and Decimal(line.amount) > given
     return LineView(
         line=line,
-        name=ADJUSTMENTS.get(line.kind, line.kind).capitalize(),
+        name=adjustment_title(line.kind, line.working),
         price=row_price(line, invoice.digits),
         how="".join(_how(line)),
         given=minor_text(-given, invoice.digits) if given else None,
