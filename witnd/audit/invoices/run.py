@@ -276,9 +276,8 @@ class _Walk:
 
     async def _count_waiting(self) -> None:
         """Count the lines after the biller's position. None of them may belong to a closed period."""
-        state = self._state = decode_biller(
-            self._keys.state, (await self._reads.pipeline(("HGETALL", self._keys.state)))[0]
-        )
+        [raw] = await self._reads.pipeline(("HGETALL", self._keys.state))
+        state = self._state = decode_biller(self._keys.state, raw)
         last = await self._reads.pipeline(
             *(("XREVRANGE", keys.lines, "+", "-", "COUNT", 1) for keys in self._partitions)
         )
@@ -296,10 +295,5 @@ class _Walk:
                 if item.entry > read and item.at < state.closed_to:
                     until = instant.render(state.closed_to)
                     found_ = f"not read, and resolved {item.line.resolved_at}"
-                    self.findings.differ(
-                        "line",
-                        f"in an invoice: all until {until} are closed",
-                        found_,
-                        FOREIGN_WRITE,
-                        key=item.line.outcome_key,
-                    )
+                    must = f"in an invoice: all until {until} are closed"
+                    self.findings.differ("line", must, found_, FOREIGN_WRITE, key=item.line.outcome_key)

@@ -209,8 +209,7 @@ class Outbox:
         ]
 
     async def write(self, rule_id: str, steps: Sequence[tuple[Row, Progress]], *, call: bool = False) -> list[bool]:
-        """Write the next progress of each row. Return False for each row that changed since it was read, or is
-        gone.
+        """Write the next progress of each row. Return False for each row that has changed or is gone.
 
         `call` notifies the owner of the partition. Raises `Fenced` if another daemon has the lease.
         """
