@@ -108,8 +108,8 @@ def test_a_long_table_has_its_head_on_every_sheet_and_no_row_is_split(
 @pytest.mark.parametrize("size", SIZES)
 def test_the_sums_stay_together(chromium: Any, tmp_path: Path, pages: dict[str, str], size: str) -> None:
     for name in ("several", "long"):
-        [sheet] = [one for one in Seen(chromium, tmp_path, pages[name]).printed(size) if "Total due" in one]
-        assert re.search(r"Subtotal [\d.]+ Credits −0\.50 .*Total due [\d.]+ EUR", sheet)
+        sums = re.compile(r"Subtotal [\d.]+ Credits −0\.50 .*(Total|Amount) due [\d.]+")
+        assert sum(bool(sums.search(one)) for one in Seen(chromium, tmp_path, pages[name]).printed(size)) == 1
 
 
 def test_a_draft_is_marked_on_every_sheet(chromium: Any, tmp_path: Path, pages: dict[str, str]) -> None:
