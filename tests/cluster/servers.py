@@ -139,9 +139,14 @@ class Cluster:
 
     def owner(self, key: str) -> Node:
         """The primary of a key, as the first running node sees it."""
+        return self._seen_by(next(node for node in self.nodes if node.is_running), key)
+
+    def _is_known_everywhere(self, key: str, primary: Node) -> bool:
+        return all(self._seen_by(node, key) is primary for node in self.nodes if node.is_running)
+
+    def _seen_by(self, observer: Node, key: str) -> Node:
         slot = key_slot(key.encode())
-        running = next(node for node in self.nodes if node.is_running)
-        for start, end, primary, *_ in slots(running):
+        for start, end, primary, *_ in slots(observer):
             if start <= slot <= end:
                 return next(node for node in self.nodes if node.port == primary[1])
         raise AssertionError(f"the slot {slot} of {key} is not covered")
@@ -158,13 +163,13 @@ class Cluster:
             _raw(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *names)
         for node in (target, source, *(one for one in self.nodes if one.is_running and one.role() == "master")):
             _raw(node, "CLUSTER", "SETSLOT", slot, "NODE", node_id(target))
-        until(lambda: self.owner(key) is target, f"the slot of {key} is moved")
+        until(lambda: self._is_known_everywhere(key, target), f"the slot of {key} is moved")
 
     def move_slot_at_once(self, key: str, target: Node) -> None:
         """Move the slot of a key in one step, as Valkey 9 does."""
         source, slot = self.owner(key), key_slot(key.encode())
         _raw(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", node_id(target))
-        until(lambda: self.owner(key) is target, f"the slot of {key} is moved")
+        until(lambda: self._is_known_everywhere(key, target), f"the slot of {key} is moved")
 
     def begin_move(self, key: str, target: Node) -> None:
         """From here on, the old primary serves only keys that it still has."""

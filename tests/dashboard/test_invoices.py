@@ -433,12 +433,12 @@ class TestBrowser:
         one = put(api)
         do(api, one, "issue")
         tab.open(f"{LIST}/INV-000001")
-        tab.page.locator("#do-void summary").click()
-        tab.field("reason").fill("wrong company")
+        tab.page.locator("#do-pay summary").click()
+        tab.field("reference").fill("wrong company")
         tab.page.locator("h1").click()
         do(api, one, "credit", outcome_key="ticket-1", amount="1.50", reason="late")
         tab.page.locator("#lines [data-fact=given-back]", has_text="−1.50").wait_for()
-        assert tab.field("reason").input_value() == "wrong company"
+        assert tab.field("reference").input_value() == "wrong company"
 
     def test_filters_are_applied_without_loading_the_page(self, api: ApiServer, tab: Tab) -> None:
         put(api, "acme")

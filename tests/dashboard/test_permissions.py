@@ -37,6 +37,7 @@ GETS: Final[dict[str, Who]] = {
     "/dashboard/rate-cards/{key}/fees": "admin",
     "/dashboard/customers/{key}/terms": "reader",
     "/dashboard/customers/{key}/terms/{agent}": "admin",
+    "/dashboard/customers/{key}/refund": "admin",
     "/dashboard/deliveries": "reader",
     "/dashboard/deliveries/resend": "admin",
     "/dashboard/deliveries/{id}": "reader",
@@ -112,8 +113,8 @@ POSTS: Final[dict[str, Who]] = {
     "/dashboard/tokens/new": "admin",
     "/dashboard/tokens/{id}/revoke": "admin",
 }
-# What changes while nobody asks for anything: leases, and when tokens were used.
-_BY_ITSELF = ("owner", "lease", "used")
+# What changes while nobody asks for anything: leases, heartbeats, and when tokens were used.
+_BY_ITSELF = ("owner", "lease", "used", "daemons")
 # The first part of a path with a name in it → something that is there.
 _THERE = {"agents": "support", "customers": "acme", "rate-cards": "standard", "notifications": "crm"}
 

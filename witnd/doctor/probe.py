@@ -112,7 +112,7 @@ def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Com
         ("HVALS", shared.endpoints), ("HRANDFIELD", keys.unqueued, 1), ("HSETNX", keys.deliveries, "0", "0"),
         ("HSET", keys.fates, "0", "0"), ("HINCRBY", keys.day("2000-01-01"), "0", 0),
         ("HDEL", keys.attempts, "0"), ("LLEN", shared.catalogue), ("LRANGE", held, 0, 0), ("RPUSH", held, "0"),
-        ("LTRIM", held, 0, 0), ("LREM", keys.forwards, 1, "0"),
+        ("LTRIM", held, 0, 0), ("LREM", keys.forwards, 1, "0"), ("LINDEX", held, 0), ("COPY", held, held),
         ("ZADD", keys.due, 0, "0"), ("ZREM", keys.due, "0"), ("ZRANGE", outbox, 0, 0),
         ("ZREVRANGE", keys.with_status("OPEN"), 0, 0),
         ("ZRANGEBYSCORE", keys.due, 0, 0), ("ZCARD", keys.dead), ("ZCOUNT", keys.due, 0, 0),
