@@ -433,7 +433,7 @@ class TestBrowser:
         one = put(api)
         do(api, one, "issue")
         tab.open(f"{LIST}/INV-000001")
-        tab.page.locator("#do-pay summary").click()
+        tab.page.locator("#do-payments summary").click()
         tab.field("reference").fill("wrong company")
         tab.page.locator("h1").click()
         do(api, one, "credit", outcome_key="ticket-1", amount="1.50", reason="late")

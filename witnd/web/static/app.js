@@ -52,6 +52,17 @@ function say(text, tone = "bad") {
 // Regions that scroll, and that a click focuses.
 const regions = (root) => [root, ...root.querySelectorAll(".scroll")];
 
+// Copy what was typed into forms. A confirmation must be given again, because what it confirms may have changed.
+function keepTyped(old, found) {
+  for (const one of old.querySelectorAll("form input, form textarea")) {
+    if (["hidden", "checkbox"].includes(one.type) || one.value === one.defaultValue) continue;
+    const action = one.form.getAttribute("action");
+    const form = [...found.querySelectorAll("form")].find((other) => other.getAttribute("action") === action);
+    const same = form?.elements.namedItem(one.name);
+    if (same && "value" in same) same.value = one.value;
+  }
+}
+
 // Replace an element by that of another page. Keep open details, scroll positions and focus.
 function swap(page, id, fresh) {
   const old = document.getElementById(id);
@@ -65,6 +76,7 @@ function swap(page, id, fresh) {
   if (focus && fresh && region < 0) return true;
   const place = focus && (focus.id || focus.name);
   const scrolled = regions(old).map((one) => one.scrollLeft);
+  keepTyped(old, found);
   old.replaceWith(found);
   regions(found).forEach((one, at) => { one.scrollLeft = scrolled[at] || 0; });
   regions(found)[region]?.focus({ preventScroll: true });
