@@ -202,6 +202,7 @@ def tune(plan: Plan) -> None:
     import witnd.notify.backoff as notify_patience
     import witnd.store.server.retry as store_patience
     from witnd.billing import biller, closer, closing
+    from witnd.daemon.process import gate
     from witnd.engine import pipeline
     from witnd.store.invoices import ledger
     from witnd.store.log import reader as log
@@ -215,6 +216,7 @@ def tune(plan: Plan) -> None:
     if plan.retry is not None:
         for module in (store_patience, notify_patience):
             module.FIRST_SECONDS = module.MAX_SECONDS = plan.retry
+        gate.RETRY_SECONDS = plan.retry
     if plan.answer_seconds is not None:
         log.ANSWER_SECONDS = ledger.ANSWER_SECONDS = plan.answer_seconds
         pipeline.COMMIT_SECONDS = ledger.COMMIT_SECONDS = 2 * plan.answer_seconds

@@ -18,7 +18,9 @@ from witnd.store.server.scripts import Script
 # How often the same command is cut before it is let through: a repetition can be cut as well.
 TIMES = 4 if FULL else 1
 COMMIT = commit.SHA.encode()
-LEASE, LEASE_TEXT = Script("server/lease").sha.encode(), Script("server/lease").text.encode()
+# Calls that carry the name of a life, or a counter: the same call as long as it is made for the same keys.
+PERIODIC = [Script(name) for name in ("server/lease", "daemons/heartbeat")]
+PERIODIC_NAMES = {name.encode() for script in PERIODIC for name in (script.sha, script.text)}
 APPEND_CONTROL = Script("log/append_control")
 
 
@@ -31,7 +33,7 @@ def proxy(harness: CrashHarness, short_dir: Path) -> Iterator[Proxy]:
 def _known_as(command: Command) -> tuple[bytes, ...]:
     """What makes it the same command in another life: without the names that each life gives itself."""
     words = (*command.words, b"")
-    if (command.name == "EVAL" and words[3] == SHARED.meta.encode()) or words[1] in (LEASE, LEASE_TEXT):
+    if (command.name == "EVAL" and words[3] == SHARED.meta.encode()) or words[1] in PERIODIC_NAMES:
         return words[: 3 + int(words[2]) + 1]
     return command.words
 

@@ -4,6 +4,7 @@ import asyncio
 
 from witnd.daemon.partition.confirmed_steps import ConfirmedSteps
 from witnd.store.errors import StoreUnavailable
+from witnd.store.keys import Keys
 
 
 class Server:
@@ -24,7 +25,7 @@ class Server:
 
 
 def steps(server: Server, noted: list[int]) -> ConfirmedSteps:
-    return ConfirmedSteps(0, server, noted.append)  # type: ignore[arg-type]
+    return ConfirmedSteps(Keys("witn", 0), server, noted.append)  # type: ignore[arg-type]
 
 
 def test_where_a_reply_is_enough_a_step_is_confirmed_when_it_is_written() -> None:

@@ -64,10 +64,12 @@ class Daemon:
         self._copy: CatalogueKeeper | None = None
         self._sides = [  # tasks that must not end the daemon
             SideTask("watchdog", self._watch),
+            SideTask("lost data", self._watch_losses),
             SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
         ]
         self._clocks: ClockWatches | None = None
         self._stopping = asyncio.Event()
+        self._all_lost = asyncio.Event()  # every partition has stopped, because its data are lost
         self.web: Web | None = None
         self.address: str | None = None  # of the HTTP server, after `answering` is set
         self.answering = asyncio.Event()
@@ -190,9 +192,7 @@ class Daemon:
             await run_together(
                 [owner.supervised.run() for owner in self._owners], [web.run(), *(side.run() for side in self._sides)]
             )
-            for owner in self._owners:
-                if owner.lost is not None:
-                    raise owner.lost
+            self._raise_loss()
         finally:
             for kept in (self._journal, self._copy):
                 if kept is not None:
@@ -241,6 +241,8 @@ class Daemon:
         return [*self._owners, *([] if self._billing is None else [self._billing])]
 
     def _report_state(self) -> None:
+        if all(owner.lost for owner in self._owners):
+            self._all_lost.set()
         states = [owner.state for owner in self._owners]
         if "starting" in states or self._stopping.is_set():
             return
@@ -252,6 +254,16 @@ class Daemon:
             self._systemd.ready(status)
         else:
             self._systemd.status(status)
+
+    async def _watch_losses(self) -> None:
+        """Raise the loss once every partition has stopped for one: nothing is left to do."""
+        await self._all_lost.wait()
+        self._raise_loss()
+
+    def _raise_loss(self) -> None:
+        for owner in self._owners:
+            if owner.lost is not None:
+                raise owner.lost
 
     async def _watch(self) -> None:
         """Send watchdog and status messages to systemd."""

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
 from witnd.store.journal.journal import Journal
 from witnd.store.journal.marks import read_marks
-from witnd.store.keys import GlobalKeys
+from witnd.store.keys import BillingKeys, GlobalKeys
 from witnd.store.server.durability import Confirmations
 
 # Longest delay of a write while no webhook waits for it.
@@ -121,12 +121,9 @@ class MarksWatch:
             self.lost = lost
             return
         self.lost = None
-        await self._confirmations.confirm()
-        if self._confirmations.is_needed:
-            # A new primary may have confirmed, which does not have them.
-            after = await read_marks(self._client, self._keys)
-            if after.billing < marks.billing or any(after.series.get(name, 0) < n for name, n in marks.series.items()):
-                return
+        billing = BillingKeys(self._keys.prefix)
+        numbers = {(billing.series, name): number for name, number in marks.series.items()}
+        await self._confirmations.confirm(least={(billing.state, "seq"): marks.billing, **numbers})
         self._journal.note_marks(marks)
 
 

@@ -24,8 +24,7 @@ class LeaseKeeper:
     """Waits for a lease and renews it. `what` names the owned thing. `standby` is called with the owner when another
     daemon has it, or should have it. `look` reads the server's clock for the guard, before any decision depends on it.
 
-    `poll_seconds`: how often to try, while another daemon has the lease. `assigned`: the daemon that should have it;
-    this one if None.
+    `assigned`: the daemon that should have the lease; this one if None.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class LeaseKeeper:
         seconds: float,
         standby: Callable[[str], None],
         look: Callable[[], Awaitable[None]],
-        poll_seconds: float = HANDOVER_SECONDS,
         assigned: str | None = None,
     ) -> None:
         self.is_held = False
@@ -50,7 +48,6 @@ class LeaseKeeper:
         self._pause = seconds / 3
         self._standby = standby
         self._look = look
-        self._poll = poll_seconds
         # The daemon that should have the lease; "" while that is not known.
         self._assigned = lease.instance if assigned is None else assigned
         self._stopping = False
@@ -104,15 +101,27 @@ class LeaseKeeper:
                 if isinstance(found, Holder):
                     watched.look(found)
                     other = found.instance
-                    wait = min(self._poll, wait, max(found.left_ms, 10) / 1000)
+                    wait = min(HANDOVER_SECONDS, wait, max(found.left_ms, 10) / 1000)
             if other is not None and owner != other:
                 owner = other
                 self._standby(owner)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._woken.wait()
-            self._woken.clear()
+            await self._wait(wait)
         return False
+
+    async def hold(self) -> None:
+        """Keep the lease until stopped, or lost, without doing its work. Without the lease, only wait."""
+        while not self._stopping:
+            if self.fence:
+                with contextlib.suppress(StoreUnavailable, StoreRefused):
+                    self.is_held = await self._lease.renew() is None
+            await self._wait(self._pause)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait until stopped or assigned, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        self._woken.clear()
 
     def _report_refusal(self, problem: Problem | None) -> None:
         if problem is not None and self.waiting_for is None:

@@ -2,7 +2,7 @@
 
 All keys of partition P have the hash tag `{P}`, so one commit writes to one slot of a cluster. Keys that all partitions
 share have the hash tag `{shared}`, so a change and its entry in the change log are one write in one slot. `witn:meta`
-has no hash tag: every version of witnd reads it first, to check the format of the other keys.
+has no hash tag. Every version of witnd reads it before the other keys, because it states their format.
 
 | key | type | holds | written by | lives |
 | --- | --- | --- | --- | --- |

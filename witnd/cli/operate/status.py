@@ -9,7 +9,7 @@ from witnd.cli.console.context import as_json, config_option, json_option, run, 
 from witnd.domain.values import instant
 
 COLUMNS = ("partition", "owner", "lag", "next due")
-NOBODY = "none"
+NO_OWNER = "none"
 
 
 @click.command()
@@ -45,5 +45,5 @@ async def _status(as_document: bool, config: Path | None) -> None:
         as_json({"partitions": rows, "billing": {"owner": found.billing}})
         return
     cells = zip(found.partitions, due, strict=True)
-    table(COLUMNS, [(one.partition, one.owner or NOBODY, one.lag, next_due or "–") for one, next_due in cells])
+    table(COLUMNS, [(one.partition, one.owner or NO_OWNER, one.lag, next_due or "–") for one, next_due in cells])
     click.echo(f"Invoices are made by {found.billing}." if found.billing else "No daemon makes invoices.")

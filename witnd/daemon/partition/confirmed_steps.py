@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.keys import Keys
 from witnd.store.server.durability import Confirmations
 
 RETRY_SECONDS: Final = 0.5
@@ -24,10 +25,11 @@ class ConfirmedSteps:
     If the reply to a commit is enough, each step counts as confirmed when it is written.
     """
 
-    def __init__(self, partition: int, confirmations: Confirmations, note: Callable[[int], None]) -> None:
+    def __init__(self, keys: Keys, confirmations: Confirmations, note: Callable[[int], None]) -> None:
         self.last = 0
         self.trouble: str | None = None  # why steps are not confirmed, for health
-        self._partition = partition
+        self._partition = keys.partition
+        self._place = (keys.state, "seq")
         self._confirmations = confirmations
         self._note = note
         self._written = 0
@@ -67,7 +69,7 @@ class ConfirmedSteps:
             sequence = self._written
             try:
                 # Other daemons read the mark, so it must contain a step that is already confirmed.
-                await self._confirmations.confirm(str(self.last), least=sequence)
+                await self._confirmations.confirm(str(self.last), least={self._place: sequence})
             except (StoreUnavailable, StoreRefused) as trouble:
                 self._report(str(trouble))
                 self._has_steps.set()

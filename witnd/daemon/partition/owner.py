@@ -64,10 +64,8 @@ class Owner:
         self._poisons = Poisons(number)
         self._retry = Retry(self._verify, shared.clock.monotonic)
         name = f"witnd-{config.daemon.instance}-{number}-confirm"
-        self._confirmations = Confirmations(
-            shared.server, self.keys.confirmed, config.redis.durability, name, state=self.keys.state
-        )
-        self._steps = ConfirmedSteps(number, self._confirmations, lambda step: shared.journal.note(number, step))
+        self._confirmations = Confirmations(shared.server, self.keys.confirmed, config.redis.durability, name)
+        self._steps = ConfirmedSteps(self.keys, self._confirmations, lambda step: shared.journal.note(number, step))
         self._losses = Losses(number, self._steps)
         length_ms = int(config.daemon.lease * 1000)
         lease = Lease(shared.clients.ownership, self.keys, config.daemon.instance, length_ms, shared.clock.now_ms)
@@ -127,6 +125,9 @@ class Owner:
             await self._verify_deployment()  # a loss of everything ends the daemon
             self.lost = lost
             log.error("partition.stopped", partition=self.number, reason=lost.reason, remedy=lost.remedy)
+            self._set_state("stopped")
+            # Another daemon may not know of the loss, so it must not take the partition.
+            await self._lease_keeper.hold()
             await self._lease_keeper.release()
         finally:
             self.state = "stopped"

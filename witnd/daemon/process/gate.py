@@ -23,6 +23,7 @@ from witnd.store.server.safety import Problem
 START_SECONDS: Final = 600.0
 # How long to wait for a server that does not answer. Host and server may start together.
 SILENT_SECONDS: Final = 30.0
+RETRY_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -81,4 +82,4 @@ async def wait_for_server(server: Endpoint, systemd: Systemd, call: Callable[[],
                 is_logged = True
                 log.warning("redis.waiting", doing="starting", reason=str(silent), seconds=0)
         systemd.extend(30)
-        await asyncio.sleep(1)
+        await asyncio.sleep(RETRY_SECONDS)

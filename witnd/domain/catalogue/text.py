@@ -81,7 +81,7 @@ def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in content.items():
         if name in (DIGITS, WRITTEN, CARD_SINCE):
-            continue  # stored with the version, and written by nobody
+            continue  # witnd adds it when it stores the version; it is not part of the input
         at = field_path(path, name)
         if name == "condition":
             found |= {f"{at}[{place}]": _node(node) for place, node in enumerate(value)} or {at: "[]"}

@@ -1,7 +1,7 @@
 """Payments of an invoice, their reversals, and refunds of a customer's balance.
 
 A payment is split once, when it is recorded: as much as is due is applied to the invoice, and the rest goes to the
-customer's balance. A wrong payment is reversed by an entry of its own and is never deleted.
+customer's balance. A payment is never deleted: an entry that reverses it corrects a mistake.
 """
 
 from collections.abc import Iterable

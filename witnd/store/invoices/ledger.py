@@ -4,7 +4,6 @@ One connection may block in the server while it waits for lines; the other is fo
 may raise `StoreUnavailable` or `StoreRefused`; the caller decides about retries.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from witnd.settings import Durability
 from witnd.store.catalogue.loader import add_stored, check_head, decode_head
 from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import decode_invoice, decode_row
+from witnd.store.invoices.partition_reads import PartitionReads
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.log.reader import append_control, entry_id
 from witnd.store.partition import commit
@@ -39,15 +39,13 @@ from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
-from witnd.store.server.durability import Confirmations, confirm_all
+from witnd.store.server.durability import Confirmations
 from witnd.store.server.routing.health import read_primary
-from witnd.store.server.routing.wires import Connection, Wires
+from witnd.store.server.routing.wires import Connection
 from witnd.store.server.safety import Health
 
 ANSWER_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
-# How often the lines of a cluster are read: one blocking read would need a connection for each partition.
-POLL_SECONDS = 0.2
 
 
 def decode_calendar(fields: StateFields) -> Calendar | None:
@@ -97,26 +95,18 @@ class Ledger:
         self.keys = BillingKeys(prefix)
         self.partitions = [Keys(prefix, number) for number in range(partitions)]
         self._shared = GlobalKeys(prefix)
-        self._is_cluster = endpoint.mode == "cluster"
-        self._waiter = Connection(endpoint, f"{name}-lines", self.keys.state)
         self._caller = Connection(endpoint, name, self.keys.state)
-        # In a cluster, the partitions are in other slots than the invoices.
-        self._wires = Wires(endpoint, f"{name}-partitions")
-        # A failover may undo lines and positions that are not confirmed. One mark covers all writes of its server.
-        marked = self.partitions if self._is_cluster else self.partitions[:1]
-        self._confirmations = [Confirmations(endpoint, keys.lines_confirmed, durability, name) for keys in marked]
+        self._reads = PartitionReads(endpoint, self.partitions, durability, name)
         self._confirm_catalogue = Confirmations(endpoint, self._shared.confirmed, durability, name)
 
     def close(self) -> None:
-        self._waiter.close()
         self._caller.close()
-        self._wires.close()
-        for one in (*self._confirmations, self._confirm_catalogue):
-            one.close()
+        self._reads.close()
+        self._confirm_catalogue.close()
 
     async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
-        if self._is_cluster:
-            return await self._wires.ask(*commands, seconds=ANSWER_SECONDS)
+        if self._reads.is_cluster:
+            return await self._reads.ask(*commands)
         return await (await self._connection()).ask(*commands, seconds=ANSWER_SECONDS)
 
     async def health(self) -> Health:
@@ -167,10 +157,9 @@ class Ledger:
         """
         streams = {keys.lines: keys.partition for keys in self.partitions}
         last = {keys.partition: read.get(keys.partition, START).number for keys in self.partitions}
-        after = [text_of((number, 0)) for number in last.values()]
-        read_lines = self._poll_lines if self._is_cluster else self._wait_for_lines
+        after = {name: text_of((last[number], 0)) for name, number in streams.items()}
         found: list[NewLine] = []
-        for stream, entries in await read_lines(list(streams), after, most, block_ms):
+        for stream, entries in await self._reads.new_entries(after, most, block_ms):
             name = stream.decode()
             partition = streams[name]
             for id_, fields in entries:
@@ -182,32 +171,8 @@ class Ledger:
             if keys.partition not in partitions and count > last[keys.partition]:
                 raise missing_lines(keys.lines, last[keys.partition] + 1, count)
         if found:
-            await confirm_all(self._confirmations)
+            await self._reads.confirm("lines", {number: last[number] for number in partitions})
         return found
-
-    async def _wait_for_lines(
-        self, streams: Sequence[str], after: Sequence[str], most: int, block_ms: int
-    ) -> list[Any]:
-        """Read the lines of all streams. If there are none, wait in the server."""
-        waiter = await self._waiter.wire()
-        block = ("BLOCK", block_ms) if block_ms > 0 else ()
-        command = ("XREAD", "COUNT", most, *block, "STREAMS", *streams, *after)
-        [answer] = await waiter.ask(command, seconds=ANSWER_SECONDS + block_ms / 1000)
-        return answer or []
-
-    async def _poll_lines(self, streams: Sequence[str], after: Sequence[str], most: int, block_ms: int) -> list[Any]:
-        """Read the lines of each stream from its own slot, again and again until there is one."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + block_ms / 1000
-        commands = [
-            ("XREAD", "COUNT", most, "STREAMS", stream, start) for stream, start in zip(streams, after, strict=True)
-        ]
-        while True:
-            answers = await self.ask(*commands)
-            found = [entry for answer in answers if answer is not None for entry in answer]
-            if found or loop.time() >= end:
-                return found
-            await asyncio.sleep(min(POLL_SECONDS, end - loop.time()))
 
     async def known_rows(self, ids: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
         """Return (invoice, row id) for each row that its open draft already has."""
@@ -239,17 +204,20 @@ class Ledger:
     async def positions(self) -> Positions:
         commands: list[tuple[str, ...]] = [("TIME",), ("GET", self._shared.catalogue_head)]
         for keys in self.partitions:
-            commands += [("HMGET", keys.state, "cursor", "lines"), ("XREVRANGE", keys.events, "+", "-", "COUNT", "1")]
+            commands += [
+                ("HMGET", keys.state, "cursor", "lines", "seq"),
+                ("XREVRANGE", keys.events, "+", "-", "COUNT", "1"),
+            ]
         time, head, *rest = await self.ask(*commands)
-        await confirm_all(self._confirmations)
+        await self._reads.confirm("seq", dict(enumerate(self._counts([steps for *_, steps in rest[::2]], "seq"))))
         return Positions(
             now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
             cursors=[
                 StateFields.from_value(keys.state, "cursor", cursor).entry("cursor")[0]
-                for keys, (cursor, _) in zip(self.partitions, rest[::2], strict=True)
+                for keys, (cursor, *_) in zip(self.partitions, rest[::2], strict=True)
             ],
             logs=[entry_id(last[0][0])[0] if last else 0 for last in rest[1::2]],
-            lines=self._counts([count for _, count in rest[::2]]),
+            lines=self._counts([count for _, count, _ in rest[::2]]),
             catalogue=decode_head(head),
         )
 
@@ -261,9 +229,9 @@ class Ledger:
         answers = await self.ask(*[("HGET", keys.state, "lines") for keys in self.partitions])
         return self._counts(answers)
 
-    def _counts(self, answers: Sequence[bytes | None]) -> list[int]:
+    def _counts(self, answers: Sequence[bytes | None], field: str = "lines") -> list[int]:
         states = zip(self.partitions, answers, strict=True)
-        return [StateFields.from_value(keys.state, "lines", count).number("lines") for keys, count in states]
+        return [StateFields.from_value(keys.state, field, count).number(field) for keys, count in states]
 
     async def tick(self, partition: int, latest_ms: int) -> None:
         """Append a tick to a quiet log, unless the server's clock is past `latest_ms`. After a lost reply it may be

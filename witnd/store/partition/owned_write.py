@@ -1,7 +1,7 @@
 """Writes of a partition's owner outside a step, fenced like a step.
 
-A daemon that was paused may continue after another one took the lease. What it has read until then is old, so it must
-not repair the partition with it.
+A daemon may be paused, and continue after another one took the lease. Its data are out of date then, so it must not
+repair the partition with them.
 """
 
 from collections.abc import Sequence

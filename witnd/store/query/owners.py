@@ -8,6 +8,7 @@ from msgspec import Struct
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.query.reads import Reads
 from witnd.store.records.codec import OutcomeRecord, outcome_record
+from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server.lease import Holder
 
@@ -41,9 +42,11 @@ async def read_owners(reads: Reads, partitions: Sequence[Keys]) -> list[Ownershi
             partition=keys.partition,
             owner=_instance(lease),
             lag=max(0, added.get(keys.partition, 0) - StateFields.from_value(keys.state, "read", read).number("read")),
-            next_due=await _next_due(reads, keys),
+            next_due=next_due,
         )
-        for keys, lease, read in zip(partitions, answers[::2], answers[1::2], strict=True)
+        for keys, lease, read, next_due in zip(
+            partitions, answers[::2], answers[1::2], await _next_due(reads, partitions), strict=True
+        )
     ]
 
 
@@ -56,17 +59,28 @@ def _instance(lease: bytes | None) -> str | None:
     return None if lease is None else Holder(lease.decode(errors="replace"), 0).instance
 
 
-async def _next_due(reads: Reads, keys: Keys) -> int | None:
-    """Return the earliest deadline. The index has lower bounds, so it is compared with the records."""
-    first: int | None = None
-    skip = 0
-    while page := await reads.score_range(keys.due, "-inf", "+inf" if first is None else str(first), skip, DUE_PAGE):
-        records = (await reads.pipeline(("MGET", *(keys.outcome(key) for key, _ in page))))[0]
-        for (key, _), sealed in zip(page, records, strict=True):
-            record = outcome_record(key, sealed)
-            if isinstance(record, OutcomeRecord) and record.status in ("OPEN", "PENDING"):
-                first = record.settles_at if first is None else min(first, record.settles_at)
-        if len(page) < DUE_PAGE or (first is not None and page[-1][1] >= first):
-            break
-        skip += len(page)
-    return first
+async def _next_due(reads: Reads, partitions: Sequence[Keys]) -> list[int | None]:
+    """Return the earliest deadline of each partition. The index has lower bounds, so it is compared with the records.
+
+    A page of all partitions is read at the same time.
+    """
+    first: dict[int, int] = {}
+    skip, left = 0, list(partitions)
+    while left:
+        ranges = [("ZRANGEBYSCORE", keys.due, "-inf", "+inf", "WITHSCORES", "LIMIT", skip, DUE_PAGE) for keys in left]
+        pages = [(keys, flat) for keys, flat in zip(left, await reads.pipeline(*ranges), strict=True) if flat]
+        names = [[key.decode(errors="backslashreplace") for key in flat[::2]] for _, flat in pages]
+        commands = [("MGET", *map(keys.outcome, some)) for (keys, _), some in zip(pages, names, strict=True)]
+        records = await reads.pipeline(*commands) if commands else []
+        left = []
+        for (keys, flat), some, found in zip(pages, names, records, strict=True):
+            number = keys.partition
+            for key, sealed in zip(some, found, strict=True):
+                record = outcome_record(key, sealed)
+                if isinstance(record, OutcomeRecord) and record.status in ("OPEN", "PENDING"):
+                    first[number] = min(first.get(number, record.settles_at), record.settles_at)
+            is_last = len(some) < DUE_PAGE or (number in first and score_to_int(flat[-1]) >= first[number])
+            if not is_last:
+                left.append(keys)
+        skip += DUE_PAGE
+    return [first.get(keys.partition) for keys in partitions]

@@ -5,7 +5,7 @@ all writes, so a mark that is written last covers everything before it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import hiredis
@@ -111,16 +111,17 @@ def check_confirmation(reply: Any, durability: Durability) -> None:
 Confirm: TypeAlias = Callable[[], Awaitable[None]]
 
 
-class Confirmations:
-    """Confirms writes of one slot. `mark` is a key in that slot. `state`: a hash there whose field `seq` is the number
-    of the last step."""
+# Hash and field → the least number that it must have.
+Least: TypeAlias = Mapping[tuple[str, str], int]
+_NOTHING: Final[Least] = {}
 
-    def __init__(
-        self, server: Endpoint, mark: str, durability: Durability, name: str, *, state: str | None = None
-    ) -> None:
+
+class Confirmations:
+    """Confirms writes of one slot. `mark` is a key in that slot."""
+
+    def __init__(self, server: Endpoint, mark: str, durability: Durability, name: str) -> None:
         self._connection = Connection(server, name, mark)
         self._mark = mark
-        self._state = state
         self._durability = durability
         self._kept: tuple[Wire, Promise] | None = None
         self._calls = asyncio.Lock()  # the waits of one connection would wait for each other
@@ -131,13 +132,13 @@ class Confirmations:
         """Return whether a reply to a write is not enough."""
         return self._durability.mode != "server"
 
-    async def confirm(self, text: str = "", *, least: int = 0) -> None:
+    async def confirm(self, text: str = "", *, least: Least = _NOTHING) -> None:
         """Write the mark with a text, and wait until it and all earlier writes are safe.
 
-        `least`: the step that must be among them. After a failover, or a restart that lost it, it is not: a new server
-        confirms what it has.
+        `least`: numbers in the same slot that show that the server has what is to be confirmed. A new primary, or a
+        server that lost data in a restart, would also confirm without it.
 
-        Raises `StoreRefused` if the server does not provide the durability now or does not have the step, and
+        Raises `StoreRefused` if the server does not provide the durability now or a number is lower, and
         `StoreUnavailable` if it does not confirm in time.
         """
         if not self.is_needed:
@@ -155,21 +156,22 @@ class Confirmations:
     async def _confirm_next(self) -> None:
         async with self._calls:
             self._next = None  # what is written from now on needs a later confirmation
-            await self._confirm("", 0)
+            await self._confirm("", _NOTHING)
 
-    async def _confirm(self, text: str, least: int) -> None:
+    async def _confirm(self, text: str, least: Least) -> None:
         connection = await self._connection.wire()
         if self._kept is None or self._kept[0] is not connection or not self._kept[1].lasts:
             self._kept = None
             self._kept = connection, await promise(connection, self._durability)
         confirm = self._kept[1].confirm
-        # Over one connection, so the server that confirms is the one that has the step.
-        reads = [] if self._state is None else [("HGET", self._state, "seq")]
+        # Over one connection, so the server that confirms is the one that has the numbers.
+        reads = [("HGET", *place) for place in least]
         commands = [("SET", self._mark, text), *reads, *([] if confirm is None else [confirm])]
         replies = await connection.wait(connection.send(commands), ANSWER_SECONDS)
-        found = check_replies(replies[: 1 + len(reads)], commands)
-        if reads and not _reaches(found[1], least):
-            raise StoreRefused(f"Redis does not have step {least}", "wait: the owner decides it again")
+        _, *found = check_replies(replies[: 1 + len(reads)], commands)
+        for (key, field), number, must in zip(least, found, least.values(), strict=True):
+            if not _reaches(number, must):
+                raise StoreRefused(f"field {field} of {key} is below {must}", "wait: a failover has undone it")
         if confirm is not None:
             check_confirmation(replies[-1], self._durability)
 
@@ -177,19 +179,14 @@ class Confirmations:
         self._connection.close()
 
 
-def _reaches(sequence: bytes | None, least: int) -> bool:
-    """Return whether a stored number of steps is a whole number from `least` on."""
-    text = sequence or b"0"
+def _reaches(stored: bytes | None, least: int) -> bool:
+    """Return whether a stored text is a whole number from `least` on."""
+    text = stored or b"0"
     return len(text) < 20 and text.isdigit() and int(text) >= least
 
 
-async def confirm_all(several: Sequence[Confirmations]) -> None:
-    """Confirm the writes of several slots concurrently."""
-    await asyncio.gather(*[one.confirm() for one in several])
-
-
 async def confirm_once(server: Endpoint, mark: str, durability: Durability, name: str) -> None:
-    """Confirm earlier writes over a connection of its own."""
+    """Confirm earlier writes over a separate connection."""
     one = Confirmations(server, mark, durability, name)
     try:
         await one.confirm()

@@ -7,6 +7,7 @@ done in one case: the holder was a process of this machine that is dead.
 import os
 import secrets
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
@@ -116,6 +117,7 @@ def is_dead_process(nonce: str) -> bool:
     return _is_zombie(int(pid))
 
 
+@cache
 def _machine() -> str:
     """Return an id of this boot and process namespace, in which a process id is unique."""
     boot = Path("/proc/sys/kernel/random/boot_id")

@@ -18,7 +18,7 @@ from witnd.store.server.connection import NOT_A_CLUSTER, NOT_A_SENTINEL, SENTINE
 from witnd.store.server.login import login_refusal
 
 ANSWER_SECONDS: Final = 3.0
-# In a failover, many connections fail at once; they share a lookup.
+# The least time between two lookups. In a failover, many connections fail at once; they share a lookup.
 PAUSE_SECONDS: Final = 0.1
 SLOTS: Final = 16384
 _NAME: Final = "witnd-topology"
@@ -79,15 +79,17 @@ class Topology:
         if not self._is_stale:
             return self._ranges
         async with self._looking_up:
-            now = asyncio.get_running_loop().time()
-            if self._is_stale and now - self._found_at >= PAUSE_SECONDS:
+            if self._is_stale:
+                loop = asyncio.get_running_loop()
+                if (wait := self._found_at + PAUSE_SECONDS - loop.time()) > 0:
+                    await asyncio.sleep(wait)
                 self._is_stale = False  # an error during the lookup makes it stale again
                 try:
                     self._ranges = await (self._ask_cluster() if self.is_cluster else self._ask_sentinels())
                 except BaseException:
                     self._is_stale = True
                     raise
-                self._found_at = asyncio.get_running_loop().time()
+                self._found_at = loop.time()
             return self._ranges
 
     # -- cluster ---------------------------------------------------------------------------------------------------
