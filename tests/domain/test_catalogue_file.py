@@ -141,7 +141,7 @@ def test_every_mistake_is_told_at_once_with_its_path() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["customers", "agents", "rate_cards", "notification_rules"])
+@pytest.mark.parametrize("kind", ["taxes", "customers", "agents", "rate_cards", "notification_rules"])
 @pytest.mark.parametrize("value", ["3", '"text"', "[3]", "{ key = 3 }"])
 def test_a_section_that_is_no_list_of_tables_is_a_mistake(kind: str, value: str) -> None:
     assert mistakes(f"{kind} = {value}") != []
@@ -161,15 +161,18 @@ def test_text_that_is_not_toml_is_one_mistake(text: str) -> None:
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(["key", "name", "condition", "entries", "agents", "agent", "kind", "tiers", "secret"]),
+            st.sampled_from(
+                ["key", "name", "condition", "entries", "agents", "agent", "kind", "tiers", "secret", "fees", "tax",
+                 "commitment", "billing", "address", "country", "tax_id", "logo", "rate", "category", "locale"]
+            ),
             inner,
-            max_size=4,
+            max_size=6,
         ),
     ),
     max_leaves=10,
 ))  # fmt: skip
 def test_reading_ends_with_an_answer_for_any_document(value: Any) -> None:
-    for section in ("customers", "agents", "rate_cards", "notification_rules"):
+    for section in ("seller", "taxes", "customers", "agents", "rate_cards", "notification_rules"):
         for raw in (value, [value]):
             file = read({section: raw})
             reference_mistakes(file, Catalogue())

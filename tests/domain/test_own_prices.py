@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.catalogues import agent, catalogue, customer, rate_card
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.checks.own_prices import currency_mistakes
 from witnd.domain.catalogue.file import Item, read
-from witnd.domain.catalogue.own_prices import currency_mistakes
 from witnd.domain.values.mistake import Mistake
 
 NOW = 1000

@@ -117,3 +117,28 @@ def test_a_commitment_is_prorated_and_its_cap_is_not() -> None:
     assert due.is_due
     # A short first week is a part of a natural one.
     assert rows(catalogue, Period(day_start("2026-04-30"), day_start("2026-05-04"), "week"), "0.00")[0][1] == "171.43"
+
+
+def test_a_charge_carries_the_tax_of_the_last_terms_in_the_period() -> None:
+    terms = 'fees = [{ key = "base", amount = "100"%s }]\ncommitment = { period_minimum = "500"%s }'
+    catalogue = Catalogue()
+    write(catalogue, text(terms % ("", ', tax = "low"')), "2026-01-01", in_effect=0)
+    write(catalogue, text(terms % (', tax = "vat"', "")), "2026-04-10")
+    write(catalogue, text(terms % (', tax = "low"', ', tax = "vat"')), "2026-05-01")
+
+    def taxes(month: str) -> list[tuple[str, str | None]]:
+        [due] = period_charges(catalogue, "acme", period(month)).values()
+        assert due.fees[0].tax == charges(due, Decimal(0))[0].tax
+        return [(one.kind, one.tax) for one in charges(due, Decimal(0))]
+
+    assert taxes("2026-03") == [("recurring", None), ("commitment", "low")]
+    assert taxes("2026-04") == [("recurring", "vat"), ("commitment", None)]
+    assert taxes("2026-05") == [("recurring", "low"), ("commitment", "vat")]
+
+
+def test_the_row_of_a_cap_has_the_tax_of_its_commitment() -> None:
+    catalogue = Catalogue()
+    terms = 'commitment = { period_cap = "10", tax = "vat", prorate = true, starts = "2026-01-01" }'
+    write(catalogue, text("", terms), "2026-01-01", in_effect=0)
+    [due] = period_charges(catalogue, "acme", period("2026-04")).values()
+    assert [(one.kind, one.tax) for one in charges(due, Decimal(11))] == [("commitment_cap", "vat")]

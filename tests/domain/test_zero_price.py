@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.pricing import price_of
-from witnd.domain.catalogue.zero_price import zero_price_warning
+from witnd.domain.catalogue.checks.zero_price import zero_price_warning
 
 
 @pytest.mark.parametrize(

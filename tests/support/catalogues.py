@@ -1,21 +1,33 @@
 """Catalogues for tests: entries with sensible content, and files made by Hypothesis."""
 
+from base64 import b64encode
+from collections.abc import Callable
 from typing import Any, cast
 
 import redis
 from hypothesis import strategies as st
 
+from tests.support.companies import BILLING, SELLER, png
 from tests.support.conditions import conditions, leaf
 from tests.support.pricing import entries
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.chain import EMPTY, Head, head_after
 from witnd.domain.catalogue.contract import read_agent
 from witnd.domain.catalogue.customer import read_customer
+from witnd.domain.catalogue.seller import read_seller
+from witnd.domain.catalogue.tax import read_tax
 from witnd.domain.pricing.ratecard import read_rate_card
+from witnd.domain.values.mistake import Mistake
 from witnd.store.keys import GlobalKeys
 
 SECRET = "whsec_" + "A" * 32
-READERS = {"customer": read_customer, "agent": read_agent, "rate_card": read_rate_card}
+READERS: dict[str, Callable[[str, Any, str], tuple[dict[str, Any], list[Mistake]]]] = {
+    "customer": read_customer,
+    "agent": read_agent,
+    "rate_card": read_rate_card,
+    "tax": read_tax,
+    "seller": lambda _, raw, path: read_seller(raw, path),
+}
 
 
 def agent(key: str = "support", at: int = 0, **changes: Any) -> CatalogueEntry:
@@ -63,6 +75,9 @@ def catalogue(*entries: CatalogueEntry) -> Catalogue:
 
 _keys = st.text(min_size=1, max_size=6)
 _card_keys = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,5}", fullmatch=True)
+# No spaces at the ends, and no control characters.
+_printed = st.from_regex(r"[a-zé]([^\W_]| [^\W_])?", fullmatch=True)
+_logos = st.integers(1, 9).map(lambda width: b64encode(png(width)).decode())
 _archived = st.one_of(st.just({}), st.booleans().map(lambda flag: {"archived": flag}))
 
 
@@ -71,6 +86,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     """The document of a catalogue file without mistakes."""
     cards = draw(st.lists(_card_keys, max_size=3, unique=True))
     agents = draw(st.lists(_keys, max_size=3, unique=True))
+    taxes = draw(st.lists(_printed, max_size=2, unique=True))
 
     def optional(name: str, values: st.SearchStrategy[Any]) -> dict[str, Any]:
         return {name: draw(values)} if draw(st.booleans()) else {}
@@ -78,8 +94,25 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     def some(names: list[str]) -> list[str]:
         return draw(st.lists(st.sampled_from(names), unique=True)) if names else []
 
+    def taxed() -> dict[str, Any]:
+        return optional("tax", st.sampled_from(taxes)) if taxes else {}
+
     def priced() -> list[dict[str, Any]]:
-        return [{"agent": name} | draw(entries()) for name in some(agents)]
+        return [{"agent": name} | draw(entries()) | taxed() for name in some(agents)]
+
+    def recurring() -> dict[str, Any]:
+        keys = draw(st.lists(_keys, max_size=2, unique=True))
+        fees = [{"key": key, "amount": "9"} | taxed() for key in keys]
+        return {"fees": fees} | ({"commitment": {"period_cap": "1"} | taxed()} if draw(st.booleans()) else {})
+
+    def billing() -> dict[str, Any]:
+        names = draw(st.lists(st.sampled_from([name for name in BILLING if name != "tax"]), unique=True))
+        return optional("billing", st.just({name: BILLING[name] for name in names} | taxed()))
+
+    def seller() -> dict[str, Any]:
+        names = draw(st.lists(st.sampled_from([name for name in SELLER if name != "logo"]), unique=True))
+        given = {name: SELLER[name] for name in names} | optional("logo", _logos) | draw(_archived)
+        return given | {"name": draw(_printed)} | optional("footer", _printed)
 
     def of_its_own() -> dict[str, Any]:
         if not cards:
@@ -100,12 +133,21 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         given |= optional("attribution_method", st.sampled_from(["first", "sum"]))
         return {"agent": name} | (given or {"condition": draw(conditions)})
 
-    return {
+    return optional("seller", st.just(seller())) | {
+        "taxes": [
+            {"key": key}
+            | draw(st.sampled_from([{"rate": "7.50", "category": "S"}, {"rate": "0", "category": "AE"}]))
+            | optional("name", _printed)
+            | optional("note", _printed)
+            | draw(_archived)
+            for key in taxes
+        ],
         "customers": [
             {"key": key}
             | optional("name", _keys)
             | optional("email", st.just("billing@acme.com"))
             | of_its_own()
+            | billing()
             | draw(_archived)
             for key in draw(st.lists(_keys, max_size=3, unique=True))
         ],
@@ -123,6 +165,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
                 "currency": draw(st.sampled_from(["EUR", "JPY"])),
                 "entries": priced(),
             }
+            | recurring()
             | draw(_archived)
             for key in cards
         ],

@@ -9,10 +9,10 @@ from witnd.app.catalogue.change import SEED_BYTES, refused
 from witnd.app.errors import all_invalid, unavailable
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.checks.own_prices import currency_mistakes
+from witnd.domain.catalogue.checks.zero_price import catalogue_warnings
 from witnd.domain.catalogue.file import CatalogueFile, parse, reference_mistakes
-from witnd.domain.catalogue.own_prices import currency_mistakes
 from witnd.domain.catalogue.plan import Change, Plan, plan
-from witnd.domain.catalogue.zero_price import catalogue_warnings
 from witnd.domain.values.mistake import Mistake
 from witnd.store.access.change_log import Author
 from witnd.store.access.change_log import Change as Logged

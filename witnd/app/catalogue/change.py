@@ -16,8 +16,8 @@ from witnd.app.errors import Refused, all_invalid, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue import file as catalogue_file
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.checks.own_prices import OWN_AMOUNTS, currency_mistakes
 from witnd.domain.catalogue.file import Item, reference_mistakes
-from witnd.domain.catalogue.own_prices import OWN_AMOUNTS, currency_mistakes
 from witnd.domain.catalogue.plan import Change as Planned
 from witnd.domain.catalogue.plan import Plan, plan
 from witnd.domain.pricing.ratecard import DIGITS

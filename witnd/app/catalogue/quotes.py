@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from witnd.app.catalogue.read import CUSTOMER, RATE_CARD, RULE, Kind
 from witnd.app.errors import Refused, all_invalid, did_you_mean, invalid, not_found
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
+from witnd.domain.catalogue.checks.zero_price import card_warnings
 from witnd.domain.catalogue.file import CatalogueFile
-from witnd.domain.catalogue.zero_price import card_warnings
 from witnd.domain.pricing.cost import Working
 from witnd.domain.pricing.quote import Quote, Row, quote
 from witnd.domain.pricing.ratecard import Price, RateCard, read_rate_card

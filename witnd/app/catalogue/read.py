@@ -14,8 +14,8 @@ from witnd.app.errors import Refused, invalid, invalid_cursor, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.contract import Contract
-from witnd.domain.catalogue.history import SCHEDULED, Version, field_changes, version_at_index
-from witnd.domain.catalogue.text import FieldDifference
+from witnd.domain.catalogue.versions.history import SCHEDULED, Version, field_changes, version_at_index
+from witnd.domain.catalogue.versions.text import FieldDifference
 from witnd.domain.values import instant
 
 # Keys that one page of a list looks at, however few of them it shows: a few milliseconds.

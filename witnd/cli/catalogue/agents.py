@@ -12,7 +12,7 @@ from witnd.app.catalogue import read
 from witnd.cli.catalogue.versions import Asked, View, ask, version_options
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.condition import condition_text
-from witnd.domain.catalogue.history import Version, customers_with_own_terms
+from witnd.domain.catalogue.versions.history import Version, customers_with_own_terms
 from witnd.domain.outcomes.explain import duration_text
 from witnd.domain.pricing.ratecard import RateCard
 from witnd.domain.pricing.working import price_text

@@ -18,8 +18,8 @@ from witnd.cli.console.options import INSTANT_TEXT
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.history import IN_EFFECT, SCHEDULED, Version
-from witnd.domain.catalogue.text import FieldDifference, fields, line, text
+from witnd.domain.catalogue.versions.history import IN_EFFECT, SCHEDULED, Version
+from witnd.domain.catalogue.versions.text import FieldDifference, fields, line, text
 from witnd.domain.values import instant
 
 # More keys than this in one line are not read by anybody; JSON has all.

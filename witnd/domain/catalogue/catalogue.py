@@ -1,4 +1,5 @@
-"""The catalogue in memory: versions of customers, agents, rate cards and notification rules, by instant (ms).
+"""The catalogue in memory: versions of customers, agents, rate cards, notification rules, taxes and the seller, by
+instant (ms).
 
 It returns the versions in effect at an instant. It does not decide what may be written.
 """
@@ -14,6 +15,8 @@ from witnd.domain.catalogue.agreements import Agreements
 from witnd.domain.catalogue.chain import Chain
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.customer import Customer
+from witnd.domain.catalogue.seller import SELLER_KEY, Seller
+from witnd.domain.catalogue.tax import Tax
 from witnd.domain.pricing.ratecard import DIGITS, Price, RateCard
 from witnd.domain.pricing.recurring import Recurring
 from witnd.domain.values.versions import CatalogueEntry, Versions, version_at, versions_at
@@ -21,7 +24,7 @@ from witnd.domain.webhooks.notification import NotificationRule
 
 __all__ = ["KINDS", "Catalogue", "CatalogueEntry", "HeldReason"]
 
-KINDS = ("customer", "agent", "rate_card", "notification_rule")
+KINDS = ("customer", "agent", "rate_card", "notification_rule", "seller", "tax")
 # Instants rise while a log is read, so old snapshots are not used again.
 _MAX_SNAPSHOTS = 16
 # Greater than every kind.
@@ -65,6 +68,10 @@ class Catalogue:
         self._agents: dict[str, Versions[Contract]] = {}
         self._rate_cards: dict[str, Versions[RateCard]] = {}
         self._rules: dict[str, Versions[NotificationRule]] = {}
+        self._sellers: dict[str, Versions[Seller]] = {}
+        self._taxes: dict[str, Versions[Tax]] = {}
+        things = (self._customers, self._agents, self._rate_cards, self._rules, self._sellers, self._taxes)
+        self._kinds: dict[str, Mapping[str, Versions[Any]]] = dict(zip(KINDS, things, strict=True))
         self._contracts: dict[str, Contract] = {}
         self._prices: dict[str, Price] = {}
         self._agreements = Agreements(self._contracts, self._prices)
@@ -103,6 +110,16 @@ class Catalogue:
     def rate_card(self, key: str, at: int) -> RateCard | None:
         """Return the card in effect, archived or not: archiving only hides a card."""
         return version_at(self._rate_cards.get(key), at)
+
+    def seller(self, at: int) -> Seller | None:
+        """Return the seller in effect; None if there is none or it is archived."""
+        return versions_at(self._sellers, at).get(SELLER_KEY)
+
+    def tax(self, key: str, at: int) -> Tax | None:
+        """Return the tax in effect, archived or not: archiving only hides a tax. Before its first version, return that
+        one; None for an unknown key."""
+        versions = self._taxes.get(key)
+        return None if versions is None else versions.values[max(0, versions.index(at))]
 
     def agent(self, key: str, at: int) -> Contract | None:
         """Return the contract of an agent in effect and not archived."""
@@ -208,15 +225,9 @@ class Catalogue:
         return None if place < 0 else found.entries[place]
 
     def _versions_of(self, kind: str) -> Mapping[str, Versions[Any]]:
-        kinds: dict[str, Mapping[str, Versions[Any]]] = {
-            "customer": self._customers,
-            "agent": self._agents,
-            "rate_card": self._rate_cards,
-            "notification_rule": self._rules,
-        }
-        if kind not in kinds:
+        if kind not in self._kinds:
             raise ValueError(f"{kind!r} is not a kind of catalogue entry; known kinds are {KINDS}")
-        return kinds[kind]
+        return self._kinds[kind]
 
     def _snapshot(self, at: int) -> _Snapshot:
         """Return the snapshot at an instant."""
@@ -265,6 +276,12 @@ class Catalogue:
         thing = NotificationRule.from_content(entry.key, entry.content)
         self._rules.setdefault(entry.key, Versions()).add(entry, thing)
 
+    def _add_seller(self, entry: CatalogueEntry) -> None:
+        self._sellers.setdefault(entry.key, Versions()).add(entry, Seller.from_content(entry.content))
+
+    def _add_tax(self, entry: CatalogueEntry) -> None:
+        self._taxes.setdefault(entry.key, Versions()).add(entry, Tax.from_content(entry.key, entry.content))
+
 
 def _insert_once(instants: list[int], at: int) -> None:
     place = bisect_right(instants, at)
@@ -277,4 +294,6 @@ _ADDERS: dict[str, Callable[[Catalogue, CatalogueEntry], None]] = {
     "agent": Catalogue._add_agent,
     "rate_card": Catalogue._add_rate_card,
     "notification_rule": Catalogue._add_rule,
+    "seller": Catalogue._add_seller,
+    "tax": Catalogue._add_tax,
 }

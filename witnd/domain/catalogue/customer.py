@@ -1,25 +1,22 @@
 """Customers: name, rate card, and a customer's own terms and prices."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from witnd.domain.catalogue.buyer import BILLING, Buyer, read_billing
 from witnd.domain.catalogue.contract import read_own_terms
 from witnd.domain.pricing.ratecard import read_entries
 from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, Recurring, day_start, read_recurring
 from witnd.domain.values.canonical import digest
+from witnd.domain.values.company import read_email
 from witnd.domain.values.fields import Table, field_path, short_repr
 from witnd.domain.values.mistake import Mistake
 
-FIELDS = ("name", "email", "rate_card", "entries", "agents", FEES, COMMITMENT)
-# The longest address that mail can carry (RFC 5321).
-MAX_EMAIL_LENGTH = 254
+FIELDS = ("name", "email", "rate_card", "entries", "agents", FEES, COMMITMENT, BILLING)
 # As for the entries of a rate card: every process that reads the catalogue loads all of them.
 MAX_OWN_TERMS = 1000
-
-_EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 
 
 class OwnTerms(Struct, frozen=True, kw_only=True):
@@ -33,6 +30,7 @@ class Customer(Struct, frozen=True, kw_only=True):
     """A version of a customer. Archiving only hides it: its events still open outcomes.
 
     `terms` and `entries`, by agent, are None for customers without own terms or prices, and so is `recurring`.
+    `billing`: the data of the buyer on documents, None without any.
     `card_since`: the day (ms) from which fees of its card without a start apply; 0 if unknown.
     """
 
@@ -43,6 +41,7 @@ class Customer(Struct, frozen=True, kw_only=True):
     terms: dict[str, OwnTerms] | None = None
     entries: dict[str, OwnTerms] | None = None
     recurring: Recurring | None = None
+    billing: Buyer | None = None
     card_since: int = 0
     archived: bool = False
 
@@ -56,6 +55,7 @@ class Customer(Struct, frozen=True, kw_only=True):
             terms=_by_agent(content.get("agents", ())),
             entries=_by_agent(content.get("entries", ())),
             recurring=Recurring.from_content(content),
+            billing=Buyer.from_content(content[BILLING]) if BILLING in content else None,
             card_since=day_start(content[CARD_SINCE]) if CARD_SINCE in content else 0,
             archived=archived,
         )
@@ -66,18 +66,15 @@ def _by_agent(contents: Sequence[dict[str, Any]]) -> dict[str, OwnTerms] | None:
 
 
 def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
-    """Return the canonical content of a customer from user input, and its mistakes. `entries`, `agents`, `fees` and
-    `commitment` are present only if the customer has any.
+    """Return the canonical content of a customer from user input, and its mistakes. `entries`, `agents`, `fees`,
+    `commitment` and `billing` are present only if the customer has any.
     """
     table = Table(raw, path, FIELDS)
     content: dict[str, Any] = {
         "name": table.text("name", default=key),
-        "email": table.optional_text("email", longest=MAX_EMAIL_LENGTH),
+        "email": read_email(table, "email"),
         "rate_card": table.optional_text("rate_card"),
     }
-    email = content["email"]
-    if email is not None and not _EMAIL.fullmatch(email):
-        table.refuse("email", f"is {short_repr(email)}; write an address such as billing@acme.com")
     if entries := read_entries(table, path):
         content["entries"] = entries
         if table.get("rate_card") is None:
@@ -89,6 +86,8 @@ def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], lis
         table.refuse("rate_card", f"is missing; name the card in whose currency this customer's own {whose}")
     if terms := _read_terms(table):
         content["agents"] = terms
+    if billing := read_billing(table):
+        content[BILLING] = billing
     return content, table.mistakes
 
 

@@ -1,4 +1,4 @@
-"""The catalogue file: customers, agents, rate cards and notification rules as one TOML document.
+"""The catalogue file: the seller, taxes, customers, agents, rate cards and notification rules as one TOML document.
 
 Reading reports all mistakes, each with its path (`agents[0].condition[2].value`). Writing creates a document that reads
 back as the same catalogue.
@@ -10,9 +10,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from witnd.domain.catalogue.buyer import BILLING
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.contract import read_agent
 from witnd.domain.catalogue.customer import read_customer
+from witnd.domain.catalogue.seller import SELLER_KEY, read_seller
+from witnd.domain.catalogue.tax import read_tax
+from witnd.domain.pricing.entry import TAX
 from witnd.domain.pricing.ratecard import DIGITS, FLAT, read_rate_card
 from witnd.domain.pricing.recurring import COMMITMENT, FEES, input_content
 from witnd.domain.values.fields import MAX_KEY_LENGTH, field_path, short_repr, similar_name, text_problem, unknown_name
@@ -20,14 +24,16 @@ from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks import notification
 from witnd.domain.webhooks.rotation import OVERLAP, overlap_content
 
-# Each section with the kind of its items and their key field.
+# Each section with the kind of its items and their key field. The seller has none: its section is a single table.
 SECTIONS = {
+    "seller": ("seller", ""),
+    "taxes": ("tax", "key"),
     "customers": ("customer", "key"),
     "agents": ("agent", "key"),
     "rate_cards": ("rate_card", "key"),
     "notification_rules": ("notification_rule", "name"),
 }
-_READERS = {"customer": read_customer, "agent": read_agent}
+_READERS = {"customer": read_customer, "agent": read_agent, "tax": read_tax}
 _KEY_NAMES = dict(SECTIONS.values())
 _RULE_FIELDS = ("source", "agent", "url", "secret", "enabled")
 
@@ -85,7 +91,7 @@ def read(document: Mapping[str, object], catalogue: Catalogue | None = None) -> 
             item, wrong = read_item(kind, raw, path, catalogue)
             mistakes += wrong
             references += _references(kind, raw, path)
-            key = raw.get(key_name) if isinstance(raw, Mapping) else None
+            key = _key(kind, raw)
             if isinstance(key, str) and (first := named.setdefault((kind, key), path)) != path:
                 again = f"is {short_repr(key)} as in {first}; keep one of them"
                 mistakes.append(Mistake(field_path(path, key_name), again))
@@ -99,9 +105,17 @@ def read(document: Mapping[str, object], catalogue: Catalogue | None = None) -> 
     )
 
 
+def _key(kind: str, raw: object) -> object:
+    if not isinstance(raw, Mapping):
+        return None
+    return raw.get(_KEY_NAMES[kind]) if _KEY_NAMES[kind] else SELLER_KEY
+
+
 def _entries(raw: object, section: str, mistakes: list[Mistake]) -> Sequence[tuple[str, object]]:
     if raw is None:
         return ()
+    if not SECTIONS[section][1]:
+        return [(section, raw)]
     if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
         remedy = f"write [[{section}]] above each"
         mistakes.append(Mistake(section, f"must be a list, got {short_repr(raw)}; {remedy}"))
@@ -113,11 +127,12 @@ def read_item(
     kind: str, raw: object, path: str, catalogue: Catalogue | None = None
 ) -> tuple[Item | None, list[Mistake]]:
     """Read one item of a section. Returns no item if there are mistakes."""
-    if not isinstance(raw, Mapping):
-        return None, [Mistake(path, f"must be a table, got {short_repr(raw)}")]
-    mistakes = []
     key_name = _KEY_NAMES[kind]
-    key = raw.get(key_name)
+    if not isinstance(raw, Mapping):
+        hint = "" if key_name else f"; write [{path}] once"
+        return None, [Mistake(path, f"must be a table, got {short_repr(raw)}{hint}")]
+    mistakes = []
+    key = _key(kind, raw)
     if key is None:
         mistakes.append(Mistake(field_path(path, key_name), f"is missing; every {_kind_text(kind)} needs one"))
     elif problem := text_problem(key, MAX_KEY_LENGTH):
@@ -139,6 +154,8 @@ def _read_content(
 ) -> tuple[dict[str, Any], list[Mistake]]:
     # A placeholder avoids a second mistake for a missing or invalid key.
     known = key if isinstance(key, str) and text_problem(key, MAX_KEY_LENGTH) is None else "key"
+    if kind == "seller":
+        return read_seller(fields, path)
     if kind == "rate_card":
         return read_rate_card(known, fields, path, {} if catalogue is None else catalogue.digits(known))
     if kind != "notification_rule":
@@ -175,9 +192,10 @@ def _references(kind: str, raw: object, path: str) -> list[Reference]:
     places: list[tuple[str, object, str]] = []
     if kind == "customer":
         places = [("rate_card", raw.get("rate_card"), "rate_card")]
-        places += [*_agent_references(raw, "entries"), *_agent_references(raw, "agents")]
+        places += [*_table_references(raw, "entries", "agent"), *_table_references(raw, "agents", "agent")]
+        places += [*_tax_references(raw), *_single_reference(raw, BILLING)]
     elif kind == "rate_card":
-        places = _agent_references(raw, "entries")
+        places = [*_table_references(raw, "entries", "agent"), *_tax_references(raw)]
     elif kind == "notification_rule":
         places = [("agent", raw.get("agent"), "agent")]
     return [
@@ -187,13 +205,25 @@ def _references(kind: str, raw: object, path: str) -> list[Reference]:
     ]
 
 
-def _agent_references(raw: Mapping[str, object], name: str) -> list[tuple[str, object, str]]:
-    """Return the agent references in the tables of a field."""
+def _tax_references(raw: Mapping[str, object]) -> list[tuple[str, object, str]]:
+    """Return the references to taxes of a rate card, or of a customer's own terms."""
+    tables = [*_table_references(raw, "entries", TAX), *_table_references(raw, FEES, TAX)]
+    return [*tables, *_single_reference(raw, COMMITMENT)]
+
+
+def _single_reference(raw: Mapping[str, object], name: str) -> list[tuple[str, object, str]]:
+    """Return the reference to a tax in the table of a field."""
+    table = raw.get(name)
+    return [(TAX, table.get(TAX), f"{name}.{TAX}")] if isinstance(table, Mapping) else []
+
+
+def _table_references(raw: Mapping[str, object], name: str, kind: str) -> list[tuple[str, object, str]]:
+    """Return the references to a kind in the tables of a field, which has the name of the kind."""
     tables = raw.get(name)
     if not isinstance(tables, list | tuple):
         return []
     return [
-        ("agent", table.get("agent"), f"{name}[{index}].agent")
+        (kind, table.get(kind), f"{name}[{index}].{kind}")
         for index, table in enumerate(tables)
         if isinstance(table, Mapping)
     ]
@@ -203,13 +233,11 @@ def _kind_text(kind: str) -> str:
     return kind.replace("_", " ")
 
 
-def to_document(
-    catalogue: Catalogue, *, secrets: bool = False, at: int | None = None
-) -> dict[str, list[dict[str, Any]]]:
+def to_document(catalogue: Catalogue, *, secrets: bool = False, at: int | None = None) -> dict[str, Any]:
     """Return the catalogue as a document: the versions in effect at an instant, by default the last ones. Without
     secrets, a rule keeps its secret when the document is applied.
     """
-    document: dict[str, list[dict[str, Any]]] = {}
+    document: dict[str, Any] = {}
     for section, (kind, key_name) in SECTIONS.items():
         entries = [catalogue.entry(kind, key, at) for key in catalogue.keys(kind)]
         tables = [_table(entry, key_name) for entry in entries if entry is not None]
@@ -217,17 +245,17 @@ def to_document(
             for table in tables:
                 del table["secret"]
         if tables:
-            document[section] = tables
+            document[section] = tables if key_name else tables[0]
     return document
 
 
 def _table(entry: CatalogueEntry, key_name: str) -> dict[str, Any]:
-    table: dict[str, Any] = {key_name: entry.key}
+    table: dict[str, Any] = {key_name: entry.key} if key_name else {}
     given = {
         name: value for name, value in input_content(entry.content).items() if value is not None and name != DIGITS
     }
     # Short fields first, so that they are not overlooked.
-    long = [name for name in ("condition", "entries", FEES, COMMITMENT, "agents") if name in given]
+    long = [name for name in (BILLING, "condition", "entries", FEES, COMMITMENT, "agents") if name in given]
     table |= {name: value for name, value in given.items() if name not in long}
     if entry.archived:
         table["archived"] = True

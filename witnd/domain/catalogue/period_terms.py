@@ -76,7 +76,7 @@ def _fee(history: Sequence[_Terms], currency: str, key: str, period: Period) -> 
         amount = full(fee.amount, last.digits)
     else:
         return None
-    return FeeCharge(key, fee.name, last.card, amount) if amount.amount else None
+    return FeeCharge(key, fee.name, last.card, amount, fee.tax) if amount.amount else None
 
 
 def _commitment(history: Sequence[_Terms], currency: str, period: Period) -> CommitmentCharge | None:
@@ -101,7 +101,7 @@ def _commitment(history: Sequence[_Terms], currency: str, period: Period) -> Com
     cap = None if in_effect is None else in_effect.cap
     if not minimum.amount and cap is None:
         return None
-    return CommitmentCharge(last.card, minimum, cap)
+    return CommitmentCharge(last.card, minimum, cap, terms.tax)
 
 
 def _days(history: Sequence[_Terms], currency: str, period: Period) -> list[tuple[_Terms | None, int]]:

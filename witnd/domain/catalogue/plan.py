@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.file import Item
-from witnd.domain.catalogue.text import FieldDifference, differences, fields, line, text
+from witnd.domain.catalogue.versions.text import FieldDifference, differences, fields, line, text
 from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, day_text, with_start_days
 from witnd.domain.values import instant
 from witnd.domain.webhooks.notification import SECRET_PREFIX

@@ -23,20 +23,23 @@ class PeriodAmount(NamedTuple):
 
 
 class FeeCharge(NamedTuple):
-    """A recurring fee for a period."""
+    """A recurring fee for a period. `tax`: the key of its tax, None for the customer's."""
 
     key: str
     name: str
     card: str
     amount: PeriodAmount
+    tax: str | None = None
 
 
 class CommitmentCharge(NamedTuple):
-    """The least and the most that the outcomes of a period cost."""
+    """The least and the most that the outcomes of a period cost. `tax`: the key of its tax, None for the
+    customer's."""
 
     card: str
     minimum: PeriodAmount
     cap: Decimal | None
+    tax: str | None = None
 
 
 class PeriodCharges(NamedTuple):
@@ -55,7 +58,8 @@ class PeriodCharges(NamedTuple):
 
 
 class Charge(NamedTuple):
-    """A row of an invoice that no agent causes. Caps are negative."""
+    """A row of an invoice that no agent causes. Caps are negative. `tax`: the key of the fee's or commitment's tax,
+    None for the customer's."""
 
     kind: ChargeKind
     key: str  # of the fee; empty for a commitment
@@ -63,6 +67,7 @@ class Charge(NamedTuple):
     exact: Decimal
     amount: Decimal
     working: Working
+    tax: str | None = None
 
 
 def full(amount: Decimal, digits: int, *, is_minimum: bool = False) -> PeriodAmount:
@@ -86,7 +91,8 @@ def charges(terms: PeriodCharges, total: Decimal) -> list[Charge]:
     A cap that is finer than the minor unit is rounded down. If it is below the minimum, it wins.
     """
     found = [
-        _charge("recurring", fee.key, fee.card, fee.amount, {"fee": fee.key, "name": fee.name}) for fee in terms.fees
+        _charge("recurring", fee.key, fee.card, fee.amount, {"fee": fee.key, "name": fee.name}, fee.tax)
+        for fee in terms.fees
     ]
     if terms.commitment is None:
         return found
@@ -103,9 +109,10 @@ def charges(terms: PeriodCharges, total: Decimal) -> list[Charge]:
         assert cap is not None
         said = {"period_cap": plain(cap)}
     said["total_before"] = format(total, "f")
-    return [*found, _charge(kind, "", terms.commitment.card, PeriodAmount(amount, amount, {}), said)]
+    change = PeriodAmount(amount, amount, {})
+    return [*found, _charge(kind, "", terms.commitment.card, change, said, terms.commitment.tax)]
 
 
-def _charge(kind: ChargeKind, key: str, card: str, one: PeriodAmount, said: Working) -> Charge:
+def _charge(kind: ChargeKind, key: str, card: str, one: PeriodAmount, said: Working, tax: str | None) -> Charge:
     working = {"kind": kind, **said, **one.working, "exact": plain(one.exact), "rounded": format(one.amount, "f")}
-    return Charge(kind, key, card, one.exact, one.amount, working)
+    return Charge(kind, key, card, one.exact, one.amount, working, tax)

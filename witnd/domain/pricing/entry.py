@@ -21,9 +21,11 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
     PACKAGE: ("package_size", "price_per_package"),
     PERCENTAGE: ("percent", "minimum", "maximum"),
 }
+#: The key of a tax: of every kind of entry, and of fees and commitments.
+TAX = "tax"
 #: Options of every kind: free units per period, and bounds of the period's total.
 OPTIONS = ("free_quota", "period_minimum", "period_cap")
-ENTRY_FIELDS = ("agent", "kind", *dict.fromkeys(name for names in KINDS.values() for name in names), *OPTIONS)
+ENTRY_FIELDS = ("agent", "kind", *dict.fromkeys(name for names in KINDS.values() for name in names), *OPTIONS, TAX)
 TIER_FIELDS = ("up_to", "price_per_unit", "flat_fee")
 # Every process that reads the catalogue loads all prices of a card.
 MAX_ENTRIES = 1000
@@ -76,6 +78,7 @@ def _read_entry(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
         table.refuse("kind", f"is {short_repr(kind)}; write one of {', '.join(KINDS)}")
     entry |= _optional_decimal(table, "free_quota", "500")
     entry |= read_bounds(table, "period_minimum", "period_cap", "100.00")
+    entry |= read_tax_key(table)
     return entry, table.mistakes
 
 
@@ -146,6 +149,12 @@ _READERS: Final[Mapping[str, Callable[[Table], dict[str, Any]]]] = {
     PACKAGE: _package,
     PERCENTAGE: _percentage,
 }
+
+
+def read_tax_key(table: Table) -> dict[str, str]:
+    """Read the key of a tax, and omit it if it is absent."""
+    key = table.optional_text(TAX)
+    return {} if key is None else {TAX: key}
 
 
 def required_decimal(table: Table, name: str, example: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from witnd.domain.pricing.entry import (
     OPTIONS,
     PACKAGE,
     PERCENTAGE,
+    TAX,
     VOLUME,
     read_entries,
 )
@@ -55,7 +56,7 @@ DIGITS: Final = "digits"
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
 _ZERO = Decimal(0)
 # The decimal members of an entry.
-_DECIMALS: Final = tuple(name for name in ENTRY_FIELDS if name not in ("agent", "kind", "tiers"))
+_DECIMALS: Final = tuple(name for name in ENTRY_FIELDS if name not in ("agent", "kind", "tiers", TAX))
 # Decimal members that are omitted if they are 0.
 _ZERO_BY_DEFAULT: Final = ("minimum", "free_quota", "period_minimum")
 
@@ -82,6 +83,7 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
     """The price of one agent: an entry of a rate card, or a customer's own entry if `customer` is set.
 
     Amounts are in `currency`, rounded to `exponent` digits after the point. Fields of other kinds keep their defaults.
+    `tax`: the key of its tax, None for the customer's.
 
     The exponent is not part of the hash: a card keeps the digits with which it first used a currency, so card and
     currency determine it.
@@ -102,6 +104,7 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
     free_quota: Decimal = _ZERO
     period_minimum: Decimal = _ZERO
     period_cap: Decimal | None = None
+    tax: str | None = None
     customer: str | None = None
     # Derived when the price is created. `is_rated_at_close`: amounts depend on the whole period. `borders`: the ends of
     # all tiers but the last.
@@ -129,6 +132,7 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
             agent=entry["agent"],
             kind=entry["kind"],
             tiers=tuple([Tier.from_entry(tier) for tier in entry.get("tiers", ())]),
+            tax=entry.get(TAX),
             customer=customer,
             **amounts,
         )
@@ -149,7 +153,7 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
                 self._add_decimal(entry, name)
         for name in OPTIONS:
             self._add_decimal(entry, name)
-        return entry
+        return entry if self.tax is None else entry | {TAX: self.tax}
 
     def _add_decimal(self, entry: dict[str, Any], name: str) -> None:
         value = getattr(self, name)

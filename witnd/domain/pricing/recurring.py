@@ -11,15 +11,15 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.domain.pricing.entry import decimal_field, read_bounds, required_decimal
+from witnd.domain.pricing.entry import TAX, decimal_field, read_bounds, read_tax_key, required_decimal
 from witnd.domain.values import instant
 from witnd.domain.values.fields import Table, field_path, short_repr
 from witnd.domain.values.money import plain
 
 FEES: Final = "fees"
 COMMITMENT: Final = "commitment"
-FEE_FIELDS: Final = ("key", "name", "amount", "starts", "prorate")
-COMMITMENT_FIELDS: Final = ("period_minimum", "period_cap", "starts", "prorate")
+FEE_FIELDS: Final = ("key", "name", "amount", "starts", "prorate", TAX)
+COMMITMENT_FIELDS: Final = ("period_minimum", "period_cap", "starts", "prorate", TAX)
 # A member of stored terms without `starts` only: the day on which they were written.
 WRITTEN: Final = "written"
 # A member of stored customers only: the day on which the customer was assigned to its card, if that has fees or a
@@ -50,13 +50,15 @@ class Start(Struct, frozen=True):
 
 
 class Fee(Struct, frozen=True, kw_only=True):
-    """A fee for every period. With `prorate`, each day is charged on its own."""
+    """A fee for every period. With `prorate`, each day is charged on its own. `tax`: the key of its tax, None for the
+    customer's."""
 
     key: str
     name: str
     amount: Decimal
     start: Start
     prorate: bool = False
+    tax: str | None = None
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Fee":
@@ -66,16 +68,19 @@ class Fee(Struct, frozen=True, kw_only=True):
             amount=Decimal(content["amount"]),
             start=Start.from_content(content),
             prorate=content.get("prorate", False),
+            tax=content.get(TAX),
         )
 
 
 class Commitment(Struct, frozen=True, kw_only=True):
-    """The least and the most that the outcomes of a period cost. `prorate`: the minimum is charged by days."""
+    """The least and the most that the outcomes of a period cost. `prorate`: the minimum is charged by days. `tax`: the
+    key of its tax, None for the customer's."""
 
     minimum: Decimal = _ZERO
     cap: Decimal | None = None
     start: Start
     prorate: bool = False
+    tax: str | None = None
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Commitment":
@@ -85,6 +90,7 @@ class Commitment(Struct, frozen=True, kw_only=True):
             cap=None if cap is None else Decimal(cap),
             start=Start.from_content(content),
             prorate=content.get("prorate", False),
+            tax=content.get(TAX),
         )
 
 
@@ -185,7 +191,7 @@ def _read_commitment(table: Table, digits: int | None) -> dict[str, Any]:
 
 
 def _options(table: Table) -> dict[str, Any]:
-    """Read `starts` and `prorate`, and omit their defaults."""
+    """Read `starts`, `prorate` and `tax`, and omit their defaults."""
     found: dict[str, Any] = {}
     starts, prorate = table.get("starts"), table.get("prorate")
     if isinstance(starts, date) and not isinstance(starts, datetime):
@@ -204,7 +210,7 @@ def _options(table: Table) -> dict[str, Any]:
         table.refuse("prorate", f"is {short_repr(prorate)}; write true or false without quotes")
     elif prorate:
         found["prorate"] = True
-    return found
+    return found | read_tax_key(table)
 
 
 def _check_digits(table: Table, names: Sequence[str], digits: int | None) -> None:

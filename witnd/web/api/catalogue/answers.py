@@ -13,8 +13,8 @@ from witnd.app.catalogue.change import Written
 from witnd.app.catalogue.etag import etag
 from witnd.app.catalogue.read import Kind, Thing
 from witnd.app.daemon_services import DaemonServices
-from witnd.domain.catalogue.history import Version
-from witnd.domain.catalogue.text import FieldDifference, line
+from witnd.domain.catalogue.versions.history import Version
+from witnd.domain.catalogue.versions.text import FieldDifference, line
 from witnd.domain.values import instant
 from witnd.web.http.preconditions import expected_tags
 from witnd.web.http.route import Call, Listing

@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from witnd.app.catalogue.read import CUSTOMER, Thing
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.catalogue.zero_price import card_warnings, own_prices
+from witnd.domain.catalogue.checks.zero_price import card_warnings, own_prices
 from witnd.domain.pricing.recurring import input_content
 from witnd.web.api.catalogue.agents import Method
 from witnd.web.api.catalogue.answers import (

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from witnd.app.catalogue.quotes import QuoteAnswer, answered, question, unsaved
 from witnd.app.catalogue.read import RATE_CARD, Thing, read
 from witnd.app.errors import all_invalid
-from witnd.domain.catalogue.zero_price import card_warnings
+from witnd.domain.catalogue.checks.zero_price import card_warnings
 from witnd.domain.pricing.ratecard import KINDS, RateCard
 from witnd.domain.pricing.recurring import input_content
 from witnd.domain.pricing.working import price_text

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from witnd.app.catalogue.read import RULE, Thing
 from witnd.app.catalogue.rules import id_of
 from witnd.app.daemon_services import DaemonServices
-from witnd.domain.catalogue.history import IN_EFFECT
+from witnd.domain.catalogue.versions.history import IN_EFFECT
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.domain.webhooks.notification import SOURCES

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from witnd.app.changes import ChangeJson
 from witnd.domain.catalogue.catalogue import KINDS
-from witnd.domain.catalogue.text import FieldDifference, differences, fields
+from witnd.domain.catalogue.versions.text import FieldDifference, differences, fields
 from witnd.domain.values import instant
 from witnd.store.access.change_log import REQUESTED
 from witnd.web.dashboard.present.words import link

@@ -12,9 +12,9 @@ from witnd.app.invoices import operations as invoices
 from witnd.app.outcomes.list import page as page_of_outcomes
 from witnd.billing.export import wording
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.checks.zero_price import card_warnings, own_prices
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.customer import Customer
-from witnd.domain.catalogue.zero_price import card_warnings, own_prices
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values.money import minor_text

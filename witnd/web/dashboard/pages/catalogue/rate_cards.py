@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER, RATE_CARD, Thing
-from witnd.domain.catalogue.zero_price import card_warnings
+from witnd.domain.catalogue.checks.zero_price import card_warnings
 from witnd.domain.pricing.entry import KINDS, OPTIONS
 from witnd.domain.pricing.ratecard import Price, RateCard
 from witnd.web.dashboard.forms.archiving import archive

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.contract import Contract
-from witnd.domain.catalogue.text import FieldDifference, differences, fields
+from witnd.domain.catalogue.versions.text import FieldDifference, differences, fields
 
 IN_EFFECT, PAST, SCHEDULED = "in effect", "past", "scheduled"
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.file import Item
+from witnd.domain.pricing.entry import TAX
 from witnd.domain.pricing.ratecard import DIGITS
 from witnd.domain.pricing.recurring import COMMITMENT, FEES, fraction_digits, input_content
 from witnd.domain.values import instant
@@ -177,9 +178,11 @@ def _copied_prices(change: _Change, before: Content, content: Content, history: 
 def _own_amounts(content: Content) -> dict[str, object]:
     """Return the customer's own entries, fees and commitment by their names for people."""
     written = input_content(content)
-    found: dict[str, object] = {short_repr(entry["agent"]): entry for entry in written.get("entries", ())}
+    found: dict[str, Content] = {short_repr(entry["agent"]): entry for entry in written.get("entries", ())}
     found |= {f"fee {short_repr(fee['key'])}": fee for fee in written.get(FEES, ())}
-    return found | ({"the commitment": written[COMMITMENT]} if COMMITMENT in written else {})
+    found |= {"the commitment": written[COMMITMENT]} if COMMITMENT in written else {}
+    # Another tax does not write a price again.
+    return {what: {name: value for name, value in terms.items() if name != TAX} for what, terms in found.items()}
 
 
 def _problem_text(names: Sequence[str], written: str, card: str, currency: str, ms: int) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from witnd.domain.catalogue.buyer import BILLING
 from witnd.domain.pricing.ratecard import DIGITS, FLAT
 from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, WRITTEN
 from witnd.domain.values.fields import field_path
+from witnd.domain.values.png import png_text
 
 _PLAIN_NAME = re.compile(r"[\w.:/@-]+")
 
@@ -91,13 +93,15 @@ def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
             for fee in value:
                 inner = {field: text_of for field, text_of in fee.items() if field != "key"}
                 found |= _flat(inner, f"{at}[{_unquoted(fee['key'])}]")
-        elif name == COMMITMENT:
+        elif name in (COMMITMENT, BILLING):
             found |= _flat(value, at)
         elif name == "tiers":
             for place, tier in enumerate(value):
                 found |= _flat(tier, f"{at}[{place}]")
         elif name == "secret":
             found[at] = "(hidden, fingerprint " + sha256(value.encode()).hexdigest()[:8] + ")"
+        elif name == "logo":
+            found[at] = f"({png_text(value)})"
         elif value is not None:
             found[at] = text(value)
     return found

@@ -1,0 +1,135 @@
+"""Check identifiers of companies offline: countries (ISO 3166-1), tax ids, IBANs and BICs.
+
+Only code that writes the catalogue calls this; stored values are not checked again. The libraries are imported when
+they are needed, because the daemon starts without them.
+"""
+
+from difflib import get_close_matches
+from typing import Any, Final
+
+from witnd.domain.values.fields import short_repr
+
+# No country has longer ones.
+MAX_TAX_ID_LENGTH: Final = 50
+# What people write instead of a code of ISO 3166-1.
+_OTHER_CODES: Final = {"EL": "GR", "UK": "GB", "XI": "GB"}
+# Members of the module for VAT numbers of the EU that are not countries: Northern Ireland.
+_NOT_COUNTRIES: Final = frozenset(("XI",))
+# Prefixes of the EU that are not codes of ISO 3166-1: Greece, and the one-stop shop.
+_MORE_PREFIXES: Final = frozenset(("EL", "EU"))
+
+
+class Invalid(Exception):  # noqa: N818 - an expected result
+    """The identifier is invalid. The message continues `field: `."""
+
+
+def country_problem(code: str) -> str | None:
+    """Return why this is not an alpha-2 code of ISO 3166-1, or None."""
+    from iso3166 import countries_by_alpha2, countries_by_alpha3, countries_by_name  # noqa: PLC0415 - see above
+
+    if code in countries_by_alpha2:
+        return None
+    upper = code.upper()
+    near = upper if upper in countries_by_alpha2 else _OTHER_CODES.get(upper)
+    if near is None and upper in countries_by_alpha3:
+        near = countries_by_alpha3[upper].alpha2
+    if near is None:
+        # `get_close_matches` compares with all 250 names, which takes a millisecond.
+        names = get_close_matches(upper[:MAX_TAX_ID_LENGTH], countries_by_name, n=1, cutoff=0.8)
+        near = countries_by_name[names[0]].alpha2 if names else None
+    hint = 'write a code of ISO 3166-1 such as "DE"' if near is None else f'did you mean "{near}"?'
+    return f"{short_repr(code)} is not a country; {hint}"
+
+
+def compact_tax_id(text: str, country: str | None) -> str:
+    """Return the tax id in the form in which it is stored: upper case, without separators.
+
+    In the EU, it is the VAT number with its prefix. Otherwise, the rules of the country apply if they are known, or
+    those of the EU if the id has a prefix of the EU. Raises Invalid.
+    """
+    from stdnum.util import clean  # noqa: PLC0415 - see above
+
+    cleaned = clean(text, " -./,").strip().upper()
+    if country in _eu_countries():
+        prefix = "EL" if country == "GR" else country
+        return _eu_tax_id(text, cleaned if cleaned[:2] in _eu_prefixes() else f"{prefix}{cleaned}")
+    own = None if country is None else _national_tax_id(cleaned, country)
+    if own is not None:
+        return own
+    if cleaned[:2] in _eu_prefixes() and (country is None or _can_be_eu(cleaned)):
+        return _eu_tax_id(text, cleaned)
+    if country is not None and _modules(country):
+        raise Invalid(f"{short_repr(text)} is not a tax id of {country}; check its length and digits")
+    return " ".join(text.split())
+
+
+def compact_iban(text: str) -> str:
+    """Return the IBAN without spaces. Raises Invalid."""
+    from stdnum import iban  # noqa: PLC0415 - see above
+
+    return _checked(iban, text, text, "an IBAN")
+
+
+def compact_bic(text: str) -> str:
+    """Return the BIC in upper case. Raises Invalid."""
+    from stdnum import bic  # noqa: PLC0415 - see above
+
+    return _checked(bic, text, text, "a BIC")
+
+
+def _eu_prefixes() -> frozenset[str]:
+    from stdnum.eu.vat import MEMBER_STATES  # noqa: PLC0415 - see above
+
+    return frozenset(code.upper() for code in MEMBER_STATES) | _MORE_PREFIXES
+
+
+def _eu_countries() -> frozenset[str]:
+    return _eu_prefixes() - _MORE_PREFIXES - _NOT_COUNTRIES
+
+
+def _eu_tax_id(text: str, number: str) -> str:
+    from stdnum.eu import vat  # noqa: PLC0415 - see above
+
+    found = _checked(vat, text, number, "a VAT number of the EU")
+    return f"EL{found[2:]}" if found.startswith("GR") else found
+
+
+def _can_be_eu(cleaned: str) -> bool:
+    from stdnum.eu import vat  # noqa: PLC0415 - see above
+
+    return vat.is_valid(cleaned)
+
+
+def _modules(country: str) -> list[Any]:
+    """Return the modules for tax ids of a country, the one for VAT first."""
+    from stdnum import get_cc_module  # noqa: PLC0415 - see above
+
+    return [module for name in ("vat", "tin") if (module := get_cc_module(country, name)) is not None]
+
+
+def _national_tax_id(cleaned: str, country: str) -> str | None:
+    """Return the tax id by the rules of the country, or None if they are unknown or it breaks them. A prefix is kept:
+    GB or XI."""
+    for module in _modules(country) if cleaned.isascii() else ():
+        if module.is_valid(cleaned):
+            found = str(module.validate(cleaned))
+            prefix = cleaned[:2]
+            return prefix + found if prefix.isalpha() and cleaned.endswith(found) and found != cleaned else found
+    return None
+
+
+def _checked(module: Any, text: str, number: str, what: str) -> str:
+    """Return the number as its module writes it. `text`: as the user wrote it."""
+    from stdnum.exceptions import InvalidChecksum, InvalidLength, ValidationError  # noqa: PLC0415 - see above
+
+    problem = f"{short_repr(text)} is not {what}"
+    if not number.isascii():
+        raise Invalid(f"{problem}; write only letters and digits of ASCII")
+    try:
+        return str(module.validate(number))
+    except InvalidChecksum:
+        raise Invalid(f"{problem}; its check digits do not match: look for a typo") from None
+    except InvalidLength:
+        raise Invalid(f"{problem}; it has too few or too many characters") from None
+    except ValidationError:
+        raise Invalid(f"{problem}; check its prefix, letters and digits") from None
