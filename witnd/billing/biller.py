@@ -6,7 +6,7 @@ atomic. The content of an invoice depends only on the lines, not on when the bil
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -58,9 +58,18 @@ class BillingTerms(NamedTuple):
     zero_invoices: bool
 
 
+class Scheduled(Protocol):
+    """The operations that the schedule makes. Each takes the id of an invoice, and may be repeated."""
+
+    async def issue(self, id_: str) -> bool:
+        """Issue a closed draft. Return whether it is issued now."""
+
+    async def adjust(self, id_: str) -> bool:
+        """Reduce the discounts of a closed draft. Return whether it was a draft."""
+
+
 class Biller:
-    """Creates invoices: `run()` until cancelled. `issue` issues a closed draft by its id and returns whether it did;
-    repeated calls are safe. `safe` returns whether Redis is safe to store invoices in."""
+    """Creates invoices: `run()` until cancelled. `safe` returns whether Redis is safe to store invoices in."""
 
     def __init__(
         self,
@@ -70,7 +79,7 @@ class Biller:
         *,
         fence: str,
         terms: BillingTerms,
-        issue: Callable[[str], Awaitable[bool]],
+        operations: Scheduled,
         safe: Callable[[], Awaitable[bool]],
         guard: ClockGuard,
     ) -> None:
@@ -83,12 +92,13 @@ class Biller:
         self._closer = Closer(ledger, catalogue, self._steps, retry, zero_invoices=terms.zero_invoices)
         self._fees = FeePeriods(ledger, catalogue, self._steps, self._call)
         self._terms = terms
-        self._issue = issue
+        self._operations = operations
         self._safe = safe
         self._guard = guard
         self._read: dict[int, LinePosition] = {}
         self._counts: list[int] = []  # number of lines of each partition at the last check
         self._closed_to = 0
+        self._is_adjusted = False  # whether the discounts of all closed drafts are
         self._calendar = Calendar.of(terms.period)
         self._places = InvoiceFinder(self._calendar)
 
@@ -130,7 +140,8 @@ class Biller:
         check_decided(self._catalogue, "billing", state.catalogue)
         applied = await self._applied_positions()
         # Without invoices there is no current period, so a change also applies to imported history.
-        old = state.calendar if state.read or state.charged_to else None
+        first_end = await self._call("looking at open drafts", self._ledger.first_end)
+        old = state.calendar if state.read or state.charged_to or first_end is not None else None
         # The position of the logs is in the past, even if the server's clock was set back.
         reached = max(applied.now_ms, *applied.cursors)
         calendar = (old or Calendar.of(self._terms.period)).with_kind(self._terms.period, reached)
@@ -182,6 +193,8 @@ class Biller:
         known = self._catalogue.chain.head
         applied = await self._applied_positions()
         check_head(self._catalogue, known, applied.catalogue)
+        if not self._is_adjusted:
+            await self._adjust_discounts()
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
             return JUMPED_MS
@@ -228,7 +241,20 @@ class Biller:
         await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
         await self._fees.create_drafts(self._calendar, min(applied.cursors))
         self._closed_to = await self._closer.close(min(applied.cursors), self._closed_to)
+        self._is_adjusted = False
         self.waiting_for = None
+
+    async def _adjust_discounts(self) -> None:
+        """Reduce the discounts of drafts that have closed, to what their rows allow."""
+        left = 0
+        while ids := await self._call(
+            "reading drafts", partial(self._ledger.to_adjust, self._closed_to, left, ISSUE_PAGE)
+        ):
+            for id_ in ids:
+                # A damaged draft stays in the list, so that others are adjusted.
+                if not await self._try("adjusting discounts", partial(self._operations.adjust, id_)):
+                    left += 1
+        self._is_adjusted = True
 
     # -- issuing ---------------------------------------------------------------------------------------------------
 
@@ -246,7 +272,7 @@ class Biller:
             if ripe and not await self._call("judging Redis", self._safe):
                 return IDLE_MS
             for id_ in ripe:
-                if await self._try_issue(id_):
+                if await self._try("issuing an invoice", partial(self._operations.issue, id_)):
                     issued += 1
                 else:
                     left += 1
@@ -259,10 +285,10 @@ class Biller:
             log.info("billing.issued", invoices=issued)
         return wait_ms
 
-    async def _try_issue(self, id_: str) -> bool:
-        """Issue a draft. A damaged one is skipped, so that others are issued."""
+    async def _try(self, doing: str, operation: Callable[[], Awaitable[bool]]) -> bool:
+        """Run an operation on a draft. If it is damaged, it is skipped."""
         try:
-            return await self._call("issuing an invoice", partial(self._issue, id_))
+            return await self._call(doing, operation)
         except DamagedInvoice as damaged:
             self.damaged = str(damaged)
             return False
