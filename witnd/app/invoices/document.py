@@ -9,7 +9,7 @@ from witnd.app.services import Services
 from witnd.domain.catalogue.buyer import Buyer
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue_data import IssueData
-from witnd.domain.invoices.issue_terms import issue_terms, tax_table
+from witnd.domain.invoices.issue_terms import issue_terms
 from witnd.domain.invoices.json_form import (
     CreditNoteJson,
     InvoiceJson,
@@ -106,13 +106,6 @@ async def with_current_data(services: Services, invoice: Invoice) -> tuple[Invoi
         return invoice, data
     shown = with_discounts(invoice, data.table)
     return shown, replace(data, tax_rows=tax_rows(shown.taxed, data.table))
-
-
-async def default_tax(services: Services, invoice: Invoice) -> str | None:
-    """Return the tax key of the rows without one of their own: the customer's, at issue or now."""
-    if invoice.issue_data is not None:
-        return invoice.issue_data.table.default
-    return tax_table(await services.learned(), invoice, services.now_ms()).default
 
 
 def seller_json(data: IssueData) -> SellerJson | None:
