@@ -1,5 +1,9 @@
 """Taxes, parties and issue dates of invoices and credit notes, over HTTP."""
 
+import csv
+import io
+import json
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.companies import LOGO, png
 from tests.support.invoices import outcome_row
 from tests.support.server import Server
 from tests.web.api_server import Answer, ApiServer
@@ -310,6 +315,51 @@ class TestCreditNotes:
         ]  # fmt: skip
         assert api.ask("DELETE", f"/v1/invoices/{draft['id']}/lines/{line}").status == 200
         assert done(api, draft["id"], "issue")["total"] == "10.76"
+
+
+class TestDocuments:
+    def test_a_page_has_parties_logo_lines_and_taxes(self, api: ApiServer) -> None:
+        one = put_ended(api)
+        done(api, one, "lines", SETUP)
+        draft = api.ask("GET", f"/v1/invoices/{one.id}?format=html").body.decode()
+        done(api, one, "issue", {"date": "2020-10-02"})
+        issued = api.ask("GET", f"/v1/invoices/{one.id}?format=html")
+        assert "img-src data:" in issued.headers["content-security-policy"]
+        for page in (draft, issued.body.decode()):
+            for text in ("Kontor GmbH", "Germany", f"data:image/png;base64,{LOGO}", "Acme Incorporated", "PO-77",
+                         "Setup", "VAT 19%", "7 % ", "118.90"):  # fmt: skip
+                assert text in page, text
+        assert "2 October 2020" in issued.body.decode()
+        assert "1 December 2020" in issued.body.decode()
+        done(api, one, "void", {"reason": "wrong company"})
+        [note] = api.pages("/v1/credit-notes")
+        page = api.ask("GET", f"/v1/credit-notes/{note['id']}?format=html").body.decode()
+        for text in ("Kontor GmbH", LOGO, "cancels invoice INV-000001", "118.90", "VAT 7%", "PO-77"):
+            assert text in page, text
+
+    def test_the_logo_is_that_of_the_version_at_issue(self, api: ApiServer) -> None:
+        one, other = put_ended(api), put_ended(api, "beta")
+        done(api, one, "issue")
+        api.deployment.apply((SELLER + TAXES).replace(LOGO, b64encode(png(3)).decode()))
+        assert LOGO in api.ask("GET", f"/v1/invoices/{one.id}?format=html").body.decode()
+        assert LOGO not in api.ask("GET", f"/v1/invoices/{other.id}?format=html").body.decode()
+
+    def test_tables_have_the_taxes_of_lines_and_the_sum_of_an_invoice(self, api: ApiServer) -> None:
+        one = put_ended(api)
+        done(api, one, "lines", SETUP)
+        override(api, one, LINES[0].id, {"tax": "export", "reason": "x"})
+        done(api, one, "issue")
+        body = api.ask("GET", f"/v1/invoices/{one.id}?format=csv").body.decode()
+        found = list(csv.DictReader(io.StringIO(body, newline="")))
+        assert [(row["tax"], row["description"]) for row in found] == [
+            ("export", ""), ("vat", ""), ("reduced", "Setup")
+        ]  # fmt: skip
+        lines = api.ask("GET", f"/v1/invoices/{one.id}?format=jsonl").body.decode().splitlines()
+        assert [json.loads(line) for line in lines] == api.pages(f"/v1/invoices/{one.id}/lines")
+        [head] = csv.DictReader(io.StringIO(api.ask("GET", "/v1/invoices?format=csv").body.decode(), newline=""))
+        assert (head["tax"], head["total"], "tax_rows" in head) == ("7.76", "117.76", False)
+        items = api.ask("GET", f"/v1/invoices/{one.id}?format=stripe&stripe_customer=cus_Q4rT8vXkLm2N").body.decode()
+        assert sum(json.loads(line)["invoice_item"]["amount"] for line in items.splitlines()) == 11776
 
 
 def test_a_row_whose_price_is_unknown_is_damaged(api: ApiServer) -> None:

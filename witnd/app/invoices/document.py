@@ -6,10 +6,10 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from witnd.app.services import Services
+from witnd.billing.issue_preview import with_current_data
 from witnd.domain.catalogue.buyer import Buyer
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue_data import IssueData
-from witnd.domain.invoices.issue_terms import issue_terms
 from witnd.domain.invoices.json_form import (
     CreditNoteJson,
     InvoiceJson,
@@ -19,8 +19,7 @@ from witnd.domain.invoices.json_form import (
     payment_json,
     tax_rows_json,
 )
-from witnd.domain.invoices.manual import with_discounts
-from witnd.domain.invoices.tax import tax_rows, tax_sum
+from witnd.domain.invoices.tax import tax_sum
 from witnd.domain.values.money import minor_text
 
 # Credit notes that come with their invoice; the list of credit notes has all.
@@ -81,7 +80,7 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
     notes = await services.invoices.notes_of(invoice, max(0, invoice.notes - NOTES_SHOWN))
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
     payments = await services.invoices.payments(invoice.id) if invoice.payment_entries else []
-    shown, data = await with_current_data(services, invoice)
+    shown, data = with_current_data(await services.learned(), invoice, services.now_ms())
     head = invoice_json(shown)
     if invoice.issue_data is None:
         rows = tax_rows_json(data.tax_rows, invoice.digits)
@@ -95,17 +94,6 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
         payments=[payment_json(invoice, one) for one in payments],
         credit_notes=[credit_note_json(note) for note in reversed(notes)],
     )
-
-
-async def with_current_data(services: Services, invoice: Invoice) -> tuple[Invoice, IssueData]:
-    """Return an invoice with its parties and taxes: those at issue, or those with which a draft would be issued now."""
-    if invoice.issue_data is not None:
-        return invoice, invoice.issue_data
-    data = issue_terms(await services.learned(), invoice, services.now_ms()).data
-    if not invoice.closed:
-        return invoice, data
-    shown = with_discounts(invoice, data.table)
-    return shown, replace(data, tax_rows=tax_rows(shown.taxed, data.table))
 
 
 def seller_json(data: IssueData) -> SellerJson | None:

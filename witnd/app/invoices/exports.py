@@ -68,7 +68,8 @@ async def all_invoices(services: Services, wanted: InvoiceFilter, form: Table, w
 
 
 async def one_note(services: Services, note: CreditNote, form: Literal["csv", "jsonl", "html"]) -> ExportedFile:
-    paper = (await papers(services)).note(note)
+    invoice = await services.invoices.get(note.invoice) if form == "html" else None
+    paper = (await papers(services)).note(note, invoice)
     name = note.number or note.id
     if form == "html":
         return ExportedFile(f"{name}.html", HTML, note_page(paper))

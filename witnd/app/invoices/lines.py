@@ -5,6 +5,7 @@ from typing import Final
 from witnd.app.errors import Refused, checked_cursor, invalid_cursor
 from witnd.app.invoices.operations import listed
 from witnd.app.services import Services
+from witnd.billing.issue_preview import with_current_data
 from witnd.billing.row_taxes import RowTaxes
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import LineJson, line_json
@@ -24,12 +25,14 @@ def lines_of(services: Services) -> Lines:
 
 async def of_invoice(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[LineJson]:
     """Return the lines after a cursor. Raise CONFLICT if the invoice was closed after the cursor was created."""
+    catalogue, now = await services.learned(), services.now_ms()
+    shown, _ = with_current_data(catalogue, invoice, now)
     try:
         with checked_cursor():
-            page = await lines_of(services).page(invoice, limit, after)
+            page = await lines_of(services).page(shown, limit, after)
     except StaleCursor as moved:
         raise Refused("CONFLICT", str(moved)) from None
-    taxes = RowTaxes(await services.learned(), invoice, services.now_ms())
+    taxes = RowTaxes(catalogue, shown, now)
     return Page([line_json(invoice, row, taxes.shown(row)) for row in page.data], page.cursor)
 
 
