@@ -88,7 +88,7 @@ class InvoiceDocuments:
         )
 
     def note(self, note: CreditNote, invoice: Invoice | None = None) -> Note:
-        """Return a credit note with its names, and with the parties of its invoice if that is given."""
+        """Return a credit note with its names. Tables need no `invoice`; a page has its parties."""
         at = self._now if note.issued_at is None else note.issued_at
         name, email = self._customer(note.customer_key, at)
         data = None if invoice is None else invoice.issue_data
@@ -101,6 +101,10 @@ class InvoiceDocuments:
             logo=self._logo(data),
             descriptions={} if invoice is None else manual_descriptions(invoice),
         )
+
+    async def note_with_parties(self, note: CreditNote) -> Note:
+        """Return a credit note with its names, and the parties and manual lines of its invoice."""
+        return self.note(note, await self._invoices.get(note.invoice))
 
     def _logo(self, data: IssueData | None) -> str | None:
         """Return the logo of the seller's version."""

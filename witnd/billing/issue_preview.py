@@ -12,7 +12,7 @@ from witnd.domain.invoices.tax import tax_rows
 
 def with_current_data(catalogue: Catalogue, invoice: Invoice, at: int) -> tuple[Invoice, IssueData]:
     """Return an invoice with its parties and taxes: those at issue, or those of a draft at an instant (ms). The
-    discounts of a draft are reduced to what fits under these taxes. An open invoice has no tax rows yet."""
+    discounts of a draft are reduced to what fits under these taxes. Without a closed period, it has no tax rows."""
     if invoice.issue_data is not None:
         return invoice, invoice.issue_data
     data = issue_terms(catalogue, invoice, at).data

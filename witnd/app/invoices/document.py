@@ -81,11 +81,7 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
     payments = await services.invoices.payments(invoice.id) if invoice.payment_entries else []
     shown, data = with_current_data(await services.learned(), invoice, services.now_ms())
-    head = invoice_json(shown)
-    if invoice.issue_data is None:
-        rows = tax_rows_json(data.tax_rows, invoice.digits)
-        tax = minor_text(tax_sum(data.tax_rows), invoice.digits) if invoice.closed else None
-        head = replace(head, tax_rows=rows, tax=tax)
+    head = head_json(shown, data)
     return InvoiceInFull(
         **{name: getattr(head, name) for name in InvoiceJson.__struct_fields__},
         seller=seller_json(data),
@@ -94,6 +90,15 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
         payments=[payment_json(invoice, one) for one in payments],
         credit_notes=[credit_note_json(note) for note in reversed(notes)],
     )
+
+
+def head_json(invoice: Invoice, data: IssueData) -> InvoiceJson:
+    """Return the head of an invoice. `data`: of a draft, that with which it would be issued now."""
+    head = invoice_json(invoice)
+    if invoice.issue_data is not None or not invoice.closed:
+        return head
+    tax = minor_text(tax_sum(data.tax_rows), invoice.digits)
+    return replace(head, tax_rows=tax_rows_json(data.tax_rows, invoice.digits), tax=tax)
 
 
 def seller_json(data: IssueData) -> SellerJson | None:

@@ -61,7 +61,7 @@ async def add(
     token: str | None = None,
     dry_run: bool = False,
 ) -> LineAdded:
-    """Add a line to an open invoice or a draft. `token` and `dry_run` are as in `change.do`."""
+    """Add a line to a draft. `token` and `dry_run` are as in `change.do`."""
     catalogue = await services.learned()
     if facts.currency not in (None, invoice.currency):
         raise invalid("currency", f"must be {invoice.currency}, the currency of the invoice, got {facts.currency!r}")
@@ -79,7 +79,13 @@ async def add(
 
 
 async def add_for_customer(
-    services: Services, author: Author, customer_key: str, facts: LineFacts, *, dry_run: bool = False
+    services: Services,
+    author: Author,
+    customer_key: str,
+    facts: LineFacts,
+    *,
+    token: str | None = None,
+    dry_run: bool = False,
 ) -> LineAdded:
     """Add a line to the customer's invoice of the current period, which is opened if there is none."""
     catalogue = await services.learned()
@@ -87,7 +93,8 @@ async def add_for_customer(
         raise not_found("customer", customer_key)
     new = _parsed(facts, catalogue)
     key = author.idempotency_key
-    token = None if key is None else derived_id("api", "add_line", key)
+    if token is None and key is not None:
+        token = derived_id("api", "add_line", key)
     for _ in range(ATTEMPTS):
         known = None if token is None else await services.invoices.line_token(customer_key, token)
         target = await _current(services, catalogue, customer_key, facts.currency)
