@@ -124,10 +124,10 @@ async def remove(
     services: Services, author: Author, invoice: Invoice, line: str, *, dry_run: bool = False
 ) -> InvoiceJson:
     """Remove a manual line before the invoice is issued."""
-    _check_known(invoice, line)
     catalogue, zero = await services.learned(), services.config.billing.zero_invoices
 
     def decide(seen: Snapshot) -> Decision:
+        _check_known(seen.invoice, line)  # here, so that a repeated request is answered
         table = tax_table(catalogue, seen.invoice, seen.at)
         return manual.remove_line(seen.invoice, line, table, credited=seen.credited(line), zero_invoices=zero)
 
