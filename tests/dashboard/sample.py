@@ -20,6 +20,7 @@ from urllib.parse import quote
 import tomli_w
 from msgspec.structs import replace
 
+from tests.support.companies import BILLING, SELLER
 from tests.support.deployment import Deployment
 from tests.support.processes import until
 from tests.support.server import Server
@@ -47,6 +48,7 @@ _NO_PAGES = (
     "/dashboard/",
     "/dashboard/live",
     "/dashboard/static/{name}",
+    "/dashboard/seller/logo",
     "/dashboard/invoices/{id}/credit-lines",  # needs chosen lines; its golden page has them
 )
 
@@ -86,6 +88,8 @@ class Sample:
             return {"{key}": say("globex"), "{agent}": say("coding")}
         if kind == "rate-cards":
             return {"{key}": "usage"}
+        if kind == "taxes":
+            return {"{key}": say("vat")}
         if kind == "notifications":
             return {"{name}": say("finance")}
         if kind == "events":
@@ -169,16 +173,29 @@ def _catalogue(endpoint: str, say: Say) -> str:
         {
             "key": "usage",
             "currency": "EUR",
+            "fees": [{"key": say("platform"), "name": say("Platform"), "amount": "49", "tax": say("vat")}],
             "entries": [
                 tiers,
                 {"agent": say("coding"), "kind": "package", "package_size": "10", "price_per_package": "40"},
-                {"agent": say("contract"), "price_per_unit": "1.20"},
+                {"agent": say("contract"), "price_per_unit": "1.20", "tax": "export"},
             ],
         }
     )
     for customer in found["customers"]:
         customer |= {"key": say(customer["key"]), "name": say(customer["name"])}
-    found["customers"][0]["rate_card"] = "usage"
+    found["customers"][0] |= {
+        "rate_card": "usage",
+        "billing": BILLING | {"legal_name": say("Acme Inc."), "tax": say("vat")},
+    }
+    found["taxes"] = [
+        {"key": say("vat"), "name": say("VAT 19%"), "rate": "19", "category": "S"},
+        {"key": "export", "rate": "0", "category": "G", "note": say("Export")},
+    ]
+    found["seller"] = SELLER | {
+        "name": say("Kontor GmbH"),
+        "address": [say("Hafenstraße 1")],
+        "footer": say("Thank you"),
+    }
     found["customers"].append({"key": say("penniless"), "name": say("Penniless & Sons")})
     rules = [("crm", "both", 200), ("finance", "outcome_confirmed", 500), ("old-erp", "outcome_missed", 410)]
     found["notification_rules"] = [
