@@ -234,7 +234,8 @@ def visits_of_nothing(api: ApiServer) -> Visits:
     """The lists of a daemon without anything."""
     admin = Dashboard(api)
     for kind in ("", "/outcomes", "/problems", "/events", "/agents", "/customers", "/rate-cards", "/rate-cards/new",
-                 "/taxes", "/seller", "/seller/edit", "/invoices", "/credit-notes", "/notifications", "/deliveries", "/changes"):  # fmt: skip
+                 "/taxes", "/seller", "/seller/edit",
+                 "/invoices", "/credit-notes", "/notifications", "/deliveries", "/changes"):  # fmt: skip
         yield f"nothing at {kind or '/'}", admin.get(f"/dashboard{kind}")
     yield "signed out", Dashboard(api, None).get("/dashboard/sign-in")
     yield "a wrong token", Dashboard(api, None).sign_in("wn_nonsense_x")

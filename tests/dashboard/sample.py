@@ -5,6 +5,7 @@ its seconds, beside a catalogue with a past, invoices in every state and endpoin
 """
 
 import tomllib
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -20,7 +21,7 @@ from urllib.parse import quote
 import tomli_w
 from msgspec.structs import replace
 
-from tests.support.companies import BILLING, SELLER
+from tests.support.companies import BILLING, SELLER, png
 from tests.support.deployment import Deployment
 from tests.support.processes import until
 from tests.support.server import Server
@@ -192,6 +193,7 @@ def _catalogue(endpoint: str, say: Say) -> str:
         {"key": "export", "rate": "0", "category": "G", "note": say("Export")},
     ]
     found["seller"] = SELLER | {
+        "logo": b64encode(png(160, 40)).decode(),
         "name": say("Kontor GmbH"),
         "address": [say("Hafenstraße 1")],
         "footer": say("Thank you"),
