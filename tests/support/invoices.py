@@ -5,20 +5,26 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.issue_terms import IssueTerms
+from witnd.domain.invoices.sums import GroupSums, Sum, Sums, add_to
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import exact_sum, minor_digits
 from witnd.domain.values.period import Calendar
-from witnd.store.invoices.codec import billed_fields, encode_row
+from witnd.store.invoices.codec import billed_fields, encode_row, sums_fields
 from witnd.store.keys import BillingKeys, GlobalKeys
 from witnd.store.meta import open_meta
 
 CALENDAR = Calendar.of("month")
 DAY_MS = 86_400_000
 NOVEMBER = CALENDAR.period_at(1_794_000_000_000)  # of 2026
+# An invoice is issued with these where no tax is configured.
+TERMS = IssueTerms(data=IssueData(customer_name="Acme"))
 
 
 def outcome_row(key: str, amount: str | None = "1.00", at: int = NOVEMBER.start, **fields: Any) -> Row:
@@ -52,7 +58,7 @@ def draft(
 ) -> Invoice:
     """The head of a draft with these rows."""
     period = calendar.period_at(at)
-    return Invoice(
+    made = Invoice(
         id=invoice_id(customer, currency, period),
         customer_key=customer,
         currency=currency,
@@ -65,6 +71,15 @@ def draft(
         subtotal=exact_sum(Decimal(row.amount) for row in rows if row.amount is not None),
         closed=closed,
     )
+    return replace(made, sums=sums_of(rows)) if closed else made
+
+
+def sums_of(rows: Sequence[Row]) -> Sums:
+    """The sums that the close of a period records, if no row has a tax of its own."""
+    groups: dict[str, dict[str, Sum]] = {}
+    for row in rows:
+        add_to(groups.setdefault(row.agent_key or "", {}), row.tax or "", Decimal(row.amount or 0))
+    return Sums(tuple(GroupSums(agent, None, found) for agent, found in groups.items()))
 
 
 async def write(
@@ -75,6 +90,8 @@ async def write(
     await open_meta(client, GlobalKeys("witn"), partitions)
     await client.hset(keys.state, "calendar", msgspec.json.encode(calendar))
     await client.hset(keys.invoice(invoice.id), items=billed_fields(invoice))
+    if invoice.closed:
+        await client.hset(keys.invoice(invoice.id), items=sums_fields(invoice))
     await client.zadd(keys.invoices, {invoice.id: invoice.start})
     await client.zadd(keys.customer(invoice.customer_key), {invoice.id: invoice.start})
     await client.zadd(keys.to_issue if invoice.closed else keys.open, {invoice.id: invoice.end})
@@ -89,7 +106,8 @@ async def close(client: Redis, invoice: Invoice, rows: Sequence[Row], *, partiti
     """Close an open draft, as the biller's last step of it does."""
     keys = BillingKeys("witn")
     await client.rpush(keys.lines(invoice.id), *[encode_row(row) for row in rows])
-    await client.hset(keys.invoice(invoice.id), "closed", 1)
+    closed = replace(invoice, closed=True, sums=sums_of(rows))
+    await client.hset(keys.invoice(invoice.id), items=["closed", 1, *sums_fields(closed)])
     await client.delete(*[keys.rows(invoice.id, number) for number in range(partitions)])
     await client.zrem(keys.open, invoice.id)
     await client.zadd(keys.to_issue, {invoice.id: invoice.end})
