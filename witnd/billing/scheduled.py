@@ -27,8 +27,8 @@ class ScheduledOperations:
         self._series = series
         self._is_warned = False
 
-    async def issue(self, id_: str) -> bool:
-        """Issue a closed draft. Return whether it is issued now."""
+    async def issue(self, id_: str) -> Refusal | None:
+        """Issue a closed draft. Return why it is not issued now, or None."""
 
         def decide(seen: Snapshot) -> Decision:
             terms = issue_terms(self._catalogue, seen.invoice, seen.at)
@@ -37,7 +37,7 @@ class ScheduledOperations:
         done = await self._invoices.do(id_, decide, token=ISSUE_ID)
         if isinstance(done, Operation):
             self._warn(done)
-        return not isinstance(done, Refusal)
+        return done if isinstance(done, Refusal) else None
 
     async def adjust(self, id_: str) -> bool:
         """Reduce the discounts of an invoice whose period has closed. Return whether that was needed."""

@@ -87,7 +87,7 @@ class Billing:
     def troubles(self) -> list[str]:
         """Why the daemon makes no invoices at the moment; empty while all is well."""
         biller = self._biller if self.is_running else None
-        of_biller = () if biller is None else (biller.waiting_for, biller.damaged)
+        of_biller = () if biller is None else (biller.waiting_for, biller.not_issued)
         found = (self._unsafe, self._retry.trouble, self._lease_keeper.waiting_for, *of_biller)
         return [one for one in found if one is not None]
 

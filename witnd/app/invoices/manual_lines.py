@@ -174,7 +174,8 @@ def _parsed(facts: LineFacts, catalogue: Catalogue) -> NewLine:
     try:
         parse_words(facts.description, MAX_DESCRIPTION_LENGTH)
     except ValueError as wrong:
-        mistakes.append(Mistake("description", str(wrong)))
+        remedy = "is empty; say what the line is for" if not facts.description.strip() else str(wrong)
+        mistakes.append(Mistake("description", remedy))
     try:
         quantity = decimal_string(facts.quantity)
         if not quantity:

@@ -74,9 +74,9 @@ class TaxRowJson(Struct, frozen=True, kw_only=True):
 class LineJson(Struct, frozen=True, kw_only=True):
     """A row of an invoice. The three prices are null if `rated` is "at_close" and the period is open.
 
-    `agent_key` and `price_hash` are null for recurring fees, commitments and manual lines. `description` is that of a
-    manual line. `tax` is the tax key of the row; null if it has none, and for caps, which have the taxes of the rows
-    that they reduce.
+    `agent_key` and `price_hash` are null for recurring fees, commitments and manual lines. `description`, `quantity`
+    and `unit_price` are those of a manual line. `tax` is the tax key of the row; null if it has none, and for caps,
+    which have the taxes of the rows that they reduce.
     `repaired_at` is set if the outcome was on hold at its deadline: the line belongs to the period of the repair.
     """
 
@@ -102,6 +102,8 @@ class LineJson(Struct, frozen=True, kw_only=True):
     repaired_at: str | None
     tax: str | None
     description: str | None
+    quantity: str | None
+    unit_price: str | None
 
 
 class CreditNoteJson(Struct, frozen=True, kw_only=True):
@@ -280,6 +282,8 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str, tax: str 
         repaired_at=_instant(row.repaired_at),
         tax=tax or row.tax,
         description=row.description,
+        quantity=row.unit if row.kind == "manual" else None,
+        unit_price=row.price_per_unit if row.kind == "manual" else None,
     )
 
 

@@ -122,7 +122,9 @@ def override_tax(
         overrides=others if key == own else (*others, override),
         credit_sums={name: amount for name, amount in sums.items() if amount},
     )
-    return Change(operation="override_tax", before=invoice, after=with_discounts(after, table), made=row.id)
+    return Change(
+        operation="override_tax", before=invoice, after=with_discounts(after, table), made=row.id, reason=reason
+    )
 
 
 def adjust(invoice: Invoice, table: TaxTable) -> Decision:

@@ -75,6 +75,7 @@ class Change(Struct, frozen=True, kw_only=True):
     payment: PaymentEntry | None = None  # the new payment or reversal
     draft: Invoice | None = None  # the next edition
     made: str | None = None  # the id of what it created or reversed; None: its number, note, rows or payment
+    reason: str | None = None  # for the change log, where the invoice does not have it
     waits: bool | None = None  # whether the draft waits for issue from now on; None: as before
     is_pending: bool | None = None  # whether discounts must be adjusted when the period closes; None: as before
     for_customer: bool = False  # a line for a customer's current period, which may open its invoice

@@ -24,7 +24,7 @@
 --      the JSON of its entry for the change log without the end ('' none)
 --      lists of words for the head, of fields to delete from it, of words for the credit note
 --      id of the next edition ('' none), start of the period, '1' if it waits for issue, list of words for its head
---      end of the period, list of words for the head of an invoice that does not exist yet
+--      its place in the lists of drafts (the end of the period), list of words for the head of an invoice that does not exist yet
 --      '1' if the token belongs to the customer, as it may be repeated in another period
 --
 -- Returns {'OK' or 'DONE' (written before, the reply was lost), record, head}; or, with nothing written, {'MOVED'},

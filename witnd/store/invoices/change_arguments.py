@@ -136,7 +136,7 @@ def change_arguments(
         invoice.start,
         "1" if change.draft is not None and (change.draft.subtotal or change.draft.manual) else "",
         *_counted([] if change.draft is None else edition_fields(change.draft)),
-        invoice.end,
+        invoice.opened_at or invoice.end,
         *_counted(billed_fields(invoice) if snapshot.is_new else []),
         "1" if change.for_customer else "",
     ]
