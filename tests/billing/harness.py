@@ -13,6 +13,7 @@ from witnd.billing.biller import Biller, BillingTerms
 from witnd.clock import Clock
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.operations import Refusal
 from witnd.domain.outcomes.resolution import Line, derived_id
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.rating import rate_at_settlement
@@ -209,11 +210,15 @@ class BillingHarness:
             lease = Lease(client, KEYS, "till", 60_000, Clock().now_ms)
             await lease.take()
 
-            async def issue(id_: str) -> bool:
-                if id_ in self.damaged:
-                    raise DamagedInvoice(f"the head of invoice {id_} is unreadable", "restore it")
-                self.issued.append(id_)
-                return bool(await client.zrem(KEYS.to_issue, id_))
+            class Operations:
+                async def issue(self, id_: str) -> Refusal | None:
+                    if id_ in harness.damaged:
+                        raise DamagedInvoice(f"the head of invoice {id_} is unreadable", "restore it")
+                    harness.issued.append(id_)
+                    return None if await client.zrem(KEYS.to_issue, id_) else Refusal("it does not wait", "wait")
+
+                async def adjust(self, id_: str) -> bool:
+                    return bool(await client.zrem(KEYS.to_adjust, id_))
 
             retry = Retry(nothing, asyncio.get_running_loop().time)
             terms = BillingTerms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
@@ -223,7 +228,7 @@ class BillingHarness:
                 retry,
                 fence=lease.value,
                 terms=terms,
-                issue=issue,
+                operations=Operations(),
                 safe=safe,
                 guard=guard,
             )

@@ -60,6 +60,7 @@ def odd(key: str, reason: str, name: str) -> Bill:
         outcome_key=key,
         resolved_at=ISSUED,
         reason=reason,
+        description=reason,
     )
     invoice = msgspec.structs.replace(one.invoice, customer_key=key, reason=reason)
     return of_rows(invoice, [row], name=name, customer_email=name, agent_name=lambda _: name)
@@ -81,6 +82,7 @@ async def test_every_text_comes_back_from_a_csv_file_and_none_is_computed(key: s
         assert undone(found["customer_name"]) == name
         assert undone(found["reason"]) == reason
     assert undone(line["outcome_key"]) == key
+    assert undone(line["description"]) == reason
     assert undone(line["agent_name"]) == name
     assert undone(head["customer_email"]) == name
 
@@ -127,7 +129,7 @@ async def test_a_csv_cell_says_what_the_json_member_says() -> None:
 
 def as_json(found: Mapping[str, str], shape: type[msgspec.Struct]) -> dict[str, Any]:
     """The document that a record stands for: numbers, booleans and objects as JSON spells them."""
-    bare = ("lines", "unrated", "revision", "edition", "closed", "working")
+    bare = ("lines", "unrated", "revision", "edition", "closed", "working", "tax_rows")
     return {
         name: None if found[name] == "" else json.loads(found[name]) if name in bare else found[name]
         for name in shape.__struct_fields__

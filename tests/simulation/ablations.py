@@ -66,7 +66,7 @@ def clock_judge(patch: pytest.MonkeyPatch) -> None:
 class Expected:
     """What an ablation must lead to: a part of the text of a violation."""
 
-    FENCE = ("LostData", "numbered", "differ")
+    FENCE = ("partition.stopped", "numbered", "differ")
     SEQUENCE = ("numbered", "settled 2 times", "differ")
     TICK = ("fates differ",)
     CLOCK_JUDGE = ("before its deadline",)

@@ -149,13 +149,14 @@ class Host:
 
 
 class Daemon:
-    """Mirrors `Daemon.run`, `_serve` and `stop` of the assembly, for partitions and their sharing."""
+    """Mirrors the run, the stop and the end after lost data in the assembly, for partitions and their sharing."""
 
     def __init__(self, host: Host, config: Config) -> None:
         self.owners: list[Owner] = []
         self.sharing: Sharing | None = None
         self._host = host
         self._config = config
+        self._all_lost = asyncio.Event()
         self.is_stopping = False
 
     async def run(self) -> None:
@@ -187,7 +188,7 @@ class Daemon:
                 send=cast("Any", None),
                 slots=cast("Any", None),
                 calls=CallLimits(),
-                changed=lambda: None,
+                changed=self._on_change,
                 confirm_shared=shared_writes.confirm,
                 has_others=lambda: self.sharing is not None and self.sharing.has_others,
             )
@@ -198,6 +199,7 @@ class Daemon:
                 self.stop()
             await self._serve(
                 [
+                    SideTask("lost data", self._watch_losses),
                     SideTask("sharing of partitions", self.sharing.run),
                     SideTask("clock", watches.run),
                     SideTask("journal", lambda: keep(journal)),
@@ -207,15 +209,26 @@ class Daemon:
     async def _serve(self, sides: list[SideTask]) -> None:
         try:
             await run_together([owner.supervised.run() for owner in self.owners], [side.run() for side in sides])
-            for owner in self.owners:
-                if owner.lost is not None:
-                    raise owner.lost
+            self._raise_loss()
         finally:
             for owner in self.owners:
                 await owner.release()
             assert self.sharing is not None
             with suppress(StoreUnavailable, StoreRefused):
                 await self.sharing.leave()
+
+    def _on_change(self) -> None:
+        if all(owner.lost for owner in self.owners):
+            self._all_lost.set()
+
+    async def _watch_losses(self) -> None:
+        await self._all_lost.wait()
+        self._raise_loss()
+
+    def _raise_loss(self) -> None:
+        for owner in self.owners:
+            if owner.lost is not None:
+                raise owner.lost
 
     def stop(self) -> None:
         self.is_stopping = True

@@ -6,7 +6,7 @@ from msgspec import Struct
 ALARMS = frozenset(
     {
         "task.failed", "deadline.corrected", "deadlines.rebuilding", "deadlines.orphaned", "outcomes.reindexing",
-        "outcome.on_hold", "outcome.fold_failed", "daemons.unreadable", "clock.unreadable",
+        "outcome.on_hold", "outcome.fold_failed", "partition.stopped", "daemons.unreadable", "clock.unreadable",
     }
 )  # fmt: skip
 

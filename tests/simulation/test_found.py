@@ -10,9 +10,14 @@ import structlog
 from redis.asyncio import Redis
 
 from tests.simulation.daemon import VirtualClock
+from tests.simulation.database import Words
 from tests.simulation.loop import VirtualLoop
+from tests.simulation.network import Faults
+from tests.simulation.simulation import Simulation
+from tests.simulation.test_handover import quiet_plan
 from witnd.daemon.sharing.sharing import Sharing
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.endpoint import endpoint
 from witnd.engine.pipeline import Pipeline
 from witnd.fold.actor import OnHold
@@ -140,3 +145,30 @@ async def test_a_hold_is_logged_only_when_its_step_is_written() -> None:
         await written._commit(step_with_hold(), 1)
         await written._wait_for_commit()
     assert [one["event"] for one in logs] == ["outcome.on_hold"]
+
+
+class OutageAfterLoss(Simulation):
+    """A partition loses a step. When a commit finds that, the server cannot be reached for a while."""
+
+    async def _run(self) -> None:
+        for host in self.hosts:
+            self._start(host)
+        key = self.plan.outcomes[0][0]
+        await self._wait_for("the partitions are shared", 2.0, self._is_balanced)
+        await self.producers.outcome(key, 0.0)
+        keys = Keys("witn", partition_of(key, self.plan.partitions))
+        self.server.run([b"HINCRBY", keys.state.encode(), b"seq", b"-1"])
+        await asyncio.sleep(5)
+
+    def _on_script(self, name: str, words: Words, reply: Any) -> None:
+        super()._on_script(name, words, reply)
+        if name == "commit" and reply[0] == b"SEQUENCE":
+            self.network.faults = Faults(lost_before=1.0)
+            self.loop.call_later(1.0, setattr, self.network, "faults", Faults(), context=self.loop.world.context)
+
+
+def test_an_outage_does_not_release_the_lease_of_a_partition_that_lost_data() -> None:
+    result = OutageAfterLoss(quiet_plan(1)).run()
+
+    assert len(result.violations) == 1
+    assert "partition.stopped" in result.violations[0], result.report()

@@ -5,20 +5,26 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.issue_terms import IssueTerms
+from witnd.domain.invoices.sums import GroupSums, Sum, Sums, add_to
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import exact_sum, minor_digits
 from witnd.domain.values.period import Calendar
-from witnd.store.invoices.codec import billed_fields, encode_row
+from witnd.store.invoices.codec import billed_fields, encode_row, sums_fields
 from witnd.store.keys import BillingKeys, GlobalKeys
 from witnd.store.meta import open_meta
 
 CALENDAR = Calendar.of("month")
 DAY_MS = 86_400_000
 NOVEMBER = CALENDAR.period_at(1_794_000_000_000)  # of 2026
+# An invoice is issued with these where no tax is configured.
+TERMS = IssueTerms(data=IssueData(customer_name="Acme"))
 
 
 def outcome_row(key: str, amount: str | None = "1.00", at: int = NOVEMBER.start, **fields: Any) -> Row:
@@ -27,7 +33,7 @@ def outcome_row(key: str, amount: str | None = "1.00", at: int = NOVEMBER.start,
         "kind": "outcome",
         "agent_key": "support",
         "rate_card": "standard",
-        "price_hash": "ab" * 32,
+        "price_hash": None,  # the catalogue has no such price, so the row has the customer's tax
         "amount": amount,
         "amount_exact": amount,
         "rated": "at_close" if amount is None else "at_settlement",
@@ -64,7 +70,28 @@ def draft(
         unrated=sum(1 for row in rows if row.amount is None),
         subtotal=exact_sum(Decimal(row.amount) for row in rows if row.amount is not None),
         closed=closed,
+        sums=sums_of(rows) if closed else None,
     )
+
+
+def sums_of(rows: Sequence[Row]) -> Sums:
+    """The sums of rows by their own tax key, as the close records them. Amounts that are missing count as 0."""
+    groups: dict[str, dict[str, Sum]] = {}
+    caps: dict[str, Decimal] = {}
+    fees: dict[str, Sum] = {}
+    commitment, commitment_tax = Decimal(0), ""
+    for row in rows:
+        amount, agent = Decimal(row.amount or 0), row.agent_key or ""
+        if row.kind == "recurring":
+            add_to(fees, row.tax or "", amount)
+        elif row.kind in ("commitment", "commitment_cap"):
+            commitment, commitment_tax = amount, row.tax or ""
+        elif row.kind == "cap":
+            caps[agent] = amount
+        else:
+            add_to(groups.setdefault(agent, {}), row.tax or "", amount)
+    all_groups = [GroupSums(agent, None, one, caps.get(agent, Decimal(0))) for agent, one in sorted(groups.items())]
+    return Sums(tuple(all_groups), fees, commitment, commitment_tax)
 
 
 async def write(
@@ -74,7 +101,8 @@ async def write(
     keys = BillingKeys("witn")
     await open_meta(client, GlobalKeys("witn"), partitions)
     await client.hset(keys.state, "calendar", msgspec.json.encode(calendar))
-    await client.hset(keys.invoice(invoice.id), items=billed_fields(invoice))
+    items = billed_fields(invoice) + (sums_fields(invoice) if invoice.closed else [])
+    await client.hset(keys.invoice(invoice.id), items=items)
     await client.zadd(keys.invoices, {invoice.id: invoice.start})
     await client.zadd(keys.customer(invoice.customer_key), {invoice.id: invoice.start})
     await client.zadd(keys.to_issue if invoice.closed else keys.open, {invoice.id: invoice.end})
@@ -89,7 +117,8 @@ async def close(client: Redis, invoice: Invoice, rows: Sequence[Row], *, partiti
     """Close an open draft, as the biller's last step of it does."""
     keys = BillingKeys("witn")
     await client.rpush(keys.lines(invoice.id), *[encode_row(row) for row in rows])
-    await client.hset(keys.invoice(invoice.id), "closed", 1)
+    items = ["closed", 1, *sums_fields(replace(invoice, sums=sums_of(rows)))]
+    await client.hset(keys.invoice(invoice.id), items=items)
     await client.delete(*[keys.rows(invoice.id, number) for number in range(partitions)])
     await client.zrem(keys.open, invoice.id)
     await client.zadd(keys.to_issue, {invoice.id: invoice.end})

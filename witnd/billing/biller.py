@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import structlog
 
+from witnd.billing.closed_drafts import IDLE_MS, ClosedDrafts, Scheduled
 from witnd.billing.closer import Closer
 from witnd.billing.collecting import AssignedLine, InvoiceFinder, collect
 from witnd.billing.fee_periods import FeePeriods, add_draft
@@ -22,7 +23,7 @@ from witnd.domain.values.period import Calendar
 from witnd.store.catalogue.loader import check_decided, check_head
 from witnd.store.clock.guard import ClockGuard
 from witnd.store.clock.watch import clock_jump
-from witnd.store.errors import DamagedInvoice, Unsafe
+from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import encode_row, grown_fields
 from witnd.store.invoices.ledger import Ledger, NewLine, Positions, row_mark
 from witnd.store.records.line_position import START, LinePosition, line_digest
@@ -36,14 +37,10 @@ MIN_LINES = 10
 GATHER_SECONDS = 0.25
 # Steps after which periods and drafts are checked even if more lines wait.
 MAX_CONSECUTIVE_STEPS = 20
-# Longest wait for a line, because calendar settings and the clock are checked this often.
-IDLE_MS = 10_000
 # Interval of checks while a log is not applied past the end of a period.
 CLOSING_MS = 100
 # Interval of checks while the server's clock is not trusted.
 JUMPED_MS = 1000
-# Closed drafts per page when issuing.
-ISSUE_PAGE = 100
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -59,8 +56,7 @@ class BillingTerms(NamedTuple):
 
 
 class Biller:
-    """Creates invoices: `run()` until cancelled. `issue` issues a closed draft by its id and returns whether it did;
-    repeated calls are safe. `safe` returns whether Redis is safe to store invoices in."""
+    """Creates invoices: `run()` until cancelled. `safe` returns whether Redis is safe to store invoices in."""
 
     def __init__(
         self,
@@ -70,12 +66,11 @@ class Biller:
         *,
         fence: str,
         terms: BillingTerms,
-        issue: Callable[[str], Awaitable[bool]],
+        operations: Scheduled,
         safe: Callable[[], Awaitable[bool]],
         guard: ClockGuard,
     ) -> None:
         self.waiting_for: str | None = None  # why a period that has ended is not closed, for health
-        self.damaged: str | None = None  # why a draft that is due is not issued, for health
         self._ledger = ledger
         self._catalogue = catalogue
         self._retry = retry
@@ -83,7 +78,7 @@ class Biller:
         self._closer = Closer(ledger, catalogue, self._steps, retry, zero_invoices=terms.zero_invoices)
         self._fees = FeePeriods(ledger, catalogue, self._steps, self._call)
         self._terms = terms
-        self._issue = issue
+        self._drafts = ClosedDrafts(ledger, catalogue, operations, safe, self._call, terms.grace_ms)
         self._safe = safe
         self._guard = guard
         self._read: dict[int, LinePosition] = {}
@@ -96,6 +91,11 @@ class Biller:
     def sequence(self) -> int:
         """The number of the last commit in Redis."""
         return self._steps.sequence
+
+    @property
+    def not_issued(self) -> str | None:
+        """Why a draft that is due is not issued, for health."""
+        return self._drafts.trouble
 
     async def run(self) -> None:
         try:
@@ -130,7 +130,8 @@ class Biller:
         check_decided(self._catalogue, "billing", state.catalogue)
         applied = await self._applied_positions()
         # Without invoices there is no current period, so a change also applies to imported history.
-        old = state.calendar if state.read or state.charged_to else None
+        first_end = await self._call("looking at open drafts", self._ledger.first_end)
+        old = state.calendar if state.read or state.charged_to or first_end is not None else None
         # The position of the logs is in the past, even if the server's clock was set back.
         reached = max(applied.now_ms, *applied.cursors)
         calendar = (old or Calendar.of(self._terms.period)).with_kind(self._terms.period, reached)
@@ -182,6 +183,7 @@ class Biller:
         known = self._catalogue.chain.head
         applied = await self._applied_positions()
         check_head(self._catalogue, known, applied.catalogue)
+        await self._drafts.adjust(self._closed_to)
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
             return JUMPED_MS
@@ -199,7 +201,7 @@ class Biller:
             await self._wait_for_logs(applied, first)
             wait_ms = CLOSING_MS
         if self._terms.automatic:
-            wait_ms = min(wait_ms, await self._issue_due(applied.now_ms))
+            wait_ms = min(wait_ms, await self._drafts.issue(applied.now_ms))
         return max(1, wait_ms)
 
     async def _applied_positions(self) -> Positions:
@@ -228,44 +230,8 @@ class Biller:
         await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
         await self._fees.create_drafts(self._calendar, min(applied.cursors))
         self._closed_to = await self._closer.close(min(applied.cursors), self._closed_to)
+        self._drafts.is_adjusted = False
         self.waiting_for = None
-
-    # -- issuing ---------------------------------------------------------------------------------------------------
-
-    async def _issue_due(self, now_ms: int) -> int:
-        """Issue closed drafts after their grace. Return the time (ms) until the next one is due."""
-        due, left, issued = now_ms - self._terms.grace_ms, 0, 0
-        self.damaged = None
-        wait_ms = IDLE_MS
-        while True:
-            found = await self._call(
-                "looking at closed drafts",
-                partial(self._ledger.to_issue, left, ISSUE_PAGE),
-            )
-            ripe = [id_ for id_, end in found if end <= due]
-            if ripe and not await self._call("judging Redis", self._safe):
-                return IDLE_MS
-            for id_ in ripe:
-                if await self._try_issue(id_):
-                    issued += 1
-                else:
-                    left += 1
-                    log.error("billing.not_issued", invoice=id_, remedy="run `witnd invoices issue` to see the cause")
-            if len(ripe) < len(found):
-                wait_ms = min(IDLE_MS, found[len(ripe)][1] - due)
-            if len(ripe) < ISSUE_PAGE:
-                break
-        if issued:
-            log.info("billing.issued", invoices=issued)
-        return wait_ms
-
-    async def _try_issue(self, id_: str) -> bool:
-        """Issue a draft. A damaged one is skipped, so that others are issued."""
-        try:
-            return await self._call("issuing an invoice", partial(self._issue, id_))
-        except DamagedInvoice as damaged:
-            self.damaged = str(damaged)
-            return False
 
     async def _call(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         return await self._retry.call(doing, call)

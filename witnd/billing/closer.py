@@ -20,7 +20,7 @@ from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values import instant
 from witnd.domain.values.period import Period
 from witnd.store.errors import Unsafe
-from witnd.store.invoices.codec import billed_fields, encode_row
+from witnd.store.invoices.codec import billed_fields, encode_row, sums_fields
 from witnd.store.invoices.ledger import Ledger
 from witnd.store.partition.commit import Word
 from witnd.store.server.retry import Retry
@@ -105,10 +105,10 @@ class Closer:
                 del waiting[:STEP_ROWS]
         waiting += [encode_row(row) for row in rating.close()]
         digits = head.digits if due is None else max(head.digits, due.digits)
-        done = replace(head, digits=digits, unrated=0, subtotal=rating.subtotal, closed=True)
+        done = replace(head, digits=digits, unrated=0, subtotal=rating.subtotal, sums=rating.sums, closed=True)
         step = self._steps.begin()
         step.add_many(("RPUSH", keys.lines(head.id)), waiting)
-        step.add("HSET", keys.invoice(head.id), *billed_fields(done))
+        step.add("HSET", keys.invoice(head.id), *billed_fields(done), *sums_fields(done))
         rows = [keys.rows(head.id, number) for number in range(len(ledger.partitions))]
         step.add("UNLINK", *rows, keys.row_ids(head.id))
         step.add("ZREM", keys.open, head.id)

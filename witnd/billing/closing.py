@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from witnd.domain.invoices.adjustments import adjustment_row, charge_row
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.sums import GroupSums, Sum, Sums, add_to, group_total, with_charges
 from witnd.domain.pricing.charge import PeriodCharges, charges
 from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price
@@ -97,6 +98,19 @@ class _Group:
         self.is_settled = is_settled and (terms is None or not terms.has_period_bounds)
 
 
+class _Priced:
+    """The rows of a draft under one price: their number, those without an amount yet, and the sums of amounts that
+    were set at settlement and now."""
+
+    __slots__ = ("group", "lines", "price", "rated", "settled", "unrated")
+
+    def __init__(self, price: Price, group: _Group) -> None:
+        self.price = price
+        self.group = group
+        self.lines = self.unrated = 0
+        self.settled = self.rated = _ZERO
+
+
 class DraftRating:
     """Rates one draft: first `accumulate` all rows, then `rate` all rows, both in order.
 
@@ -115,41 +129,41 @@ class DraftRating:
         self._due = due
         self._price_of = price_of
         self._terms_of = terms_of
-        self._prices: dict[str, tuple[Price, _Group]] = {}
+        self._prices: dict[str, _Priced] = {}
         self._groups: dict[GroupKey, _Group] = {}
-        self._lines = self._unrated = 0
-        self._settled = _ZERO  # sum of the rows rated at settlement
         self.subtotal = _ZERO
+        self.sums = Sums()
 
     def accumulate(self, rows: Iterable[Row]) -> None:
         """Count the charged units of each group, which volume prices need before the first row."""
         prices = self._prices
         for row in rows:
-            price, group = prices.get(_price_hash(row)) or self._learn(row)
+            priced = prices.get(_price_hash(row)) or self._learn(row)
             if row.amount is None:
-                group.position.add(price, _unit(row))
+                priced.group.position.add(priced.price, _unit(row))
             else:
-                group.position.settle(_unit(row))
+                priced.group.position.settle(_unit(row))
 
     def rate(self, row: Row) -> Row:
         """Return the row with its amount."""
-        self._lines += 1
-        price, group = self._prices.get(_price_hash(row)) or self._learn(row)
+        priced = self._prices.get(_price_hash(row)) or self._learn(row)
+        priced.lines += 1
+        group = priced.group
         if row.amount is not None and group.is_settled:
-            self._settled = money.plus(self._settled, Decimal(row.amount))
+            priced.settled = money.plus(priced.settled, Decimal(row.amount))
             return row
-        group.last = price
+        group.last = priced.price
         meter = group.meter
         if meter is None:
             meter = group.meter = GroupMeter(group.position.charged)
         if row.amount is not None:
             amount = Decimal(row.amount)
-            self._settled = money.plus(self._settled, amount)
+            priced.settled = money.plus(priced.settled, amount)
             meter.settle(_unit(row), amount, Decimal(row.amount_exact or row.amount))
             return row
-        self._unrated += 1
-        rated = meter.add(price, _unit(row))
-        self.subtotal = money.plus(self.subtotal, rated.amount)
+        priced.unrated += 1
+        rated = meter.add(priced.price, _unit(row))
+        priced.rated = money.plus(priced.rated, rated.amount)
         each = rated.price_per_unit
         return replace(
             row,
@@ -160,33 +174,48 @@ class DraftRating:
         )
 
     def close(self) -> list[Row]:
-        """Return the adjustments of the groups, by agent, then fees and commitment.
+        """Return the adjustments of the groups, by agent, then fees and commitment. `subtotal` and `sums` are set then.
 
         Raises `Unsafe` if rows are missing or were changed."""
-        invoice = self._invoice
-        found = self._lines, self._unrated, self._settled
-        if found != (invoice.lines, invoice.unrated, invoice.subtotal):
+        self._check_sums()
+        invoice_id, added = self._invoice.id, list[Row]()
+        sums: dict[GroupKey, dict[str, Sum]] = {}
+        for priced in self._prices.values():
+            amount = money.plus(priced.settled, priced.rated)
+            add_to(sums.setdefault(priced.group.key, {}), priced.price.tax or "", amount, priced.lines)
+        groups = []
+        for key, group in sorted(self._groups.items(), key=lambda item: item[0].parts):
+            cap = _ZERO
+            # Without an entry in effect at the end, the last outcome's price decides.
+            for one in [] if group.meter is None else group.meter.close(group.terms or group.last):
+                added.append(adjustment_row(invoice_id, key, one))
+                if one.kind == "cap":
+                    cap = one.amount
+                else:
+                    add_to(sums[key], one.price.tax or "", one.amount)
+            groups.append(GroupSums(key.agent, key.grade, sums[key], cap))
+        self.sums = Sums(tuple(groups))
+        self.subtotal = group_total(groups)
+        if self._due is not None:
+            more = charges(self._due, self.subtotal)
+            added += [charge_row(invoice_id, one) for one in more]
+            self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in more)))
+            self.sums = with_charges(self.sums, more)
+        return added
+
+    def _check_sums(self) -> None:
+        invoice, prices = self._invoice, self._prices.values()
+        lines, unrated = sum(one.lines for one in prices), sum(one.unrated for one in prices)
+        settled = money.exact_sum(one.settled for one in prices)
+        if (lines, unrated, settled) != (invoice.lines, invoice.unrated, invoice.subtotal):
             raise Unsafe(
-                f"draft {invoice.id} has {self._lines} rows of {plain(self._settled)} {invoice.currency}, "
-                f"{self._unrated} without an amount, and its head says {invoice.lines} of {plain(invoice.subtotal)}, "
+                f"draft {invoice.id} has {lines} rows of {plain(settled)} {invoice.currency}, "
+                f"{unrated} without an amount, and its head says {invoice.lines} of {plain(invoice.subtotal)}, "
                 f"{invoice.unrated} without",
                 "another program changed it: run `witnd audit` before you issue invoices",
             )
-        self.subtotal = money.plus(self.subtotal, self._settled)
-        added: list[Row] = []
-        for _, group in sorted(self._groups.items(), key=lambda item: item[0].parts):
-            if group.meter is not None:
-                # Without an entry in effect at the end, the last outcome's price decides.
-                adjustments = group.meter.close(group.terms or group.last)
-                added += [adjustment_row(invoice.id, group.key, one) for one in adjustments]
-                self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in adjustments)))
-        if self._due is not None:
-            more = charges(self._due, self.subtotal)
-            added += [charge_row(invoice.id, one) for one in more]
-            self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in more)))
-        return added
 
-    def _learn(self, row: Row) -> tuple[Price, _Group]:
+    def _learn(self, row: Row) -> _Priced:
         """Return the price and the group of the first row with this price."""
         try:
             price = self._price_of(_price_hash(row))
@@ -200,8 +229,8 @@ class DraftRating:
         if group is None:
             group = _Group(key, self._terms_of(key), price, is_settled=not self._invoice.unrated)
             self._groups[key] = group
-        self._prices[_price_hash(row)] = price, group
-        return price, group
+        found = self._prices[_price_hash(row)] = _Priced(price, group)
+        return found
 
 
 def _price_hash(row: Row) -> str:

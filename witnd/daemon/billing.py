@@ -7,6 +7,7 @@ from contextlib import suppress
 import structlog
 
 from witnd.billing.biller import Biller, BillingTerms
+from witnd.billing.scheduled import ScheduledOperations
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.lease_keeper import LeaseKeeper
@@ -86,7 +87,7 @@ class Billing:
     def troubles(self) -> list[str]:
         """Why the daemon makes no invoices at the moment; empty while all is well."""
         biller = self._biller if self.is_running else None
-        of_biller = () if biller is None else (biller.waiting_for, biller.damaged)
+        of_biller = () if biller is None else (biller.waiting_for, biller.not_issued)
         found = (self._unsafe, self._retry.trouble, self._lease_keeper.waiting_for, *of_biller)
         return [one for one in found if one is not None]
 
@@ -123,7 +124,7 @@ class Billing:
                 automatic=billing.issue == "auto",
                 zero_invoices=billing.zero_invoices,
             ),
-            issue=self._issue,
+            operations=ScheduledOperations(self._invoices, self._catalogue, invoice_series(billing)),
             safe=self._safe,
             guard=self._watch.guard,
         )
@@ -163,9 +164,6 @@ class Billing:
         if self.alarm is not None:
             log.info("billing.unblocked", was=self.alarm)
         self.alarm = None
-
-    async def _issue(self, id_: str) -> bool:
-        return await self._invoices.issue_due(id_, invoice_series(self._config.billing))
 
     async def _safe(self) -> bool:
         """Return whether Redis is safe to store invoices in."""

@@ -236,7 +236,7 @@ class BillingKeys:
 
     __slots__ = (
         "balance", "base", "change_log", "first_numbers", "invoices", "lost_numbers", "notes", "numbers", "open",
-        "owner", "series", "state", "to_issue",
+        "owner", "series", "series_dates", "state", "to_adjust", "to_issue",
     )  # fmt: skip
 
     def __init__(self, prefix: str) -> None:
@@ -247,10 +247,12 @@ class BillingKeys:
         self.invoices = f"{base}:invoices"
         self.open = f"{base}:open"
         self.to_issue = f"{base}:to_issue"
+        self.to_adjust = f"{base}:to_adjust"
         self.balance = f"{base}:balance"
         self.change_log = GlobalKeys(prefix).changes
         self.series = f"{base}:series"
         self.first_numbers = f"{base}:first_numbers"
+        self.series_dates = f"{base}:series_dates"
         self.numbers = f"{base}:numbers"
         self.lost_numbers = f"{base}:lost_numbers"
         self.notes = f"{base}:notes"
@@ -287,6 +289,9 @@ class BillingKeys:
 
     def refund_tokens(self, customer_key: str) -> str:
         return f"{self.base}:refund_tokens:{customer_key}"
+
+    def line_tokens(self, customer_key: str) -> str:
+        return f"{self.base}:line_tokens:{customer_key}"
 
     def customer(self, key: str) -> str:
         return f"{self.base}:customer:{key}"

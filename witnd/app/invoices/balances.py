@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from witnd.app.catalogue.read import CUSTOMER
 from witnd.app.errors import Refused, checked_cursor, invalid, not_found
+from witnd.app.invoices.change import reuse_error
 from witnd.app.invoices.facts import Facts, is_same, not_confirmed, received
-from witnd.app.invoices.operations import reuse_error
 from witnd.app.services import Services
 from witnd.domain.invoices.json_form import RefundJson, refund_json
 from witnd.domain.invoices.operations import Refusal

@@ -7,12 +7,13 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.app.errors import Refused, all_invalid, invalid, not_found, unavailable
+from witnd.app.invoices.change import check_reason, do, reuse_error
 from witnd.app.invoices.lines import lines_of
-from witnd.app.invoices.operations import check_reason, do, reuse_error
 from witnd.app.services import Services
 from witnd.domain.invoices import credit as crediting
 from witnd.domain.invoices.credit import MAX_ITEMS
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.issue_terms import tax_table
 from witnd.domain.invoices.json_form import (
     CreditNoteJson,
     InvoiceJson,
@@ -21,6 +22,7 @@ from witnd.domain.invoices.json_form import (
     invoice_json,
     line_json,
 )
+from witnd.domain.invoices.manual import manual_rows
 from witnd.domain.invoices.operations import Change, CreditNote, Decision, Refusal, invoice_label
 from witnd.domain.invoices.payment import parse_amount
 from witnd.domain.outcomes.explain import STATUS_TEXT
@@ -88,14 +90,22 @@ async def credit(
     check_reason(reason)
     _check_items(items)
     amounts = _amounts(items, invoice)
-    series = credit_series(services.config.billing)
+    series, catalogue = credit_series(services.config.billing), await services.learned()
 
     def decide(seen: Snapshot) -> Decision:
+        table = tax_table(catalogue, seen.invoice, seen.at)
         wanted = [
-            crediting.Item(row=item.row, credited=seen.credited(item.row.id), amount=amount)
+            crediting.Item(
+                row=_current_row(seen.invoice, item.row),
+                credited=seen.credited(item.row.id),
+                tax=crediting.tax_key(seen.invoice, item.row, catalogue.price_by_hash),
+                amount=amount,
+            )
             for item, amount in zip(items, amounts, strict=True)
         ]
-        return crediting.credit(seen.invoice, wanted, reason, balance=seen.balance, series=series, at=seen.at)
+        return crediting.credit(
+            seen.invoice, wanted, reason, balance=seen.balance, series=series, at=seen.at, table=table
+        )
 
     try:
         ids = [item.row.id for item in items]
@@ -178,6 +188,11 @@ def _is_same(rows: Sequence[Row], items: Sequence[Item], amounts: Sequence[Decim
     )
 
 
+def _current_row(invoice: Invoice, row: Row) -> Row:
+    """Return a row as it is now: manual lines can change."""
+    return next((one for one in manual_rows(invoice) if one.id == row.id), row)
+
+
 def _what_it_did(rows: Sequence[Row], invoice: Invoice) -> str:
     amount = exact_sum(Decimal(row.amount or 0) for row in rows).copy_negate()
     lines = f"the line {rows[0].corrects}" if len(rows) == 1 else f"{len(rows)} lines"
@@ -187,7 +202,10 @@ def _what_it_did(rows: Sequence[Row], invoice: Invoice) -> str:
 async def left(services: Services, invoice: Invoice, row: Row) -> tuple[LineJson, str]:
     """Return a line and how much of it can be credited. Raise CONFLICT if nothing can."""
     [credited] = await services.invoices.credited(invoice.id, [row.id])
-    most = crediting.creditable(invoice, row, credited)
+    catalogue = await services.learned()
+    tax = crediting.tax_key(invoice, row, catalogue.price_by_hash)
+    item = crediting.Item(row=row, credited=credited, tax=tax)
+    most = crediting.creditable(invoice, item, tax_table(catalogue, invoice, services.now_ms()))
     if isinstance(most, Refusal):
         raise Refused("CONFLICT", most.problem, remedy=most.remedy)
     return line_json(invoice, row), minor_text(most, invoice.digits)

@@ -3,6 +3,8 @@
 from typing import Final
 
 from witnd.app.errors import Refused, checked_cursor, invalid_cursor
+from witnd.app.invoices.document import default_tax
+from witnd.app.invoices.manual_lines import line_tax
 from witnd.app.invoices.operations import listed
 from witnd.app.services import Services
 from witnd.domain.invoices.invoice import Invoice
@@ -28,7 +30,9 @@ async def of_invoice(services: Services, invoice: Invoice, limit: int, after: st
             page = await lines_of(services).page(invoice, limit, after)
     except StaleCursor as moved:
         raise Refused("CONFLICT", str(moved)) from None
-    return Page([line_json(invoice, row) for row in page.data], page.cursor)
+    default = await default_tax(services, invoice)
+    rows = [line_json(invoice, row, await line_tax(services, invoice, row, default)) for row in page.data]
+    return Page(rows, page.cursor)
 
 
 async def of_all(services: Services, wanted: InvoiceFilter, limit: int, after: str | None) -> Page[LineJson]:

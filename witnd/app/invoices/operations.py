@@ -3,52 +3,35 @@
 The domain decides what may be done. Payments are in `payments`, credits in `credit`, exports in `exports`.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from witnd.app.errors import Refused, checked_cursor, invalid, invalid_cursor, not_found
+from witnd.app.invoices.change import check_reason, do, reuse_error
 from witnd.app.services import Services
-from witnd.domain.invoices import operations as invoicing
+from witnd.domain.invoices import cancel as cancelling
+from witnd.domain.invoices import issue as issuing
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.json_form import (
-    CreditNoteJson,
-    InvoiceJson,
-    PaymentJson,
-    credit_note_json,
-    invoice_json,
-    payment_json,
-)
-from witnd.domain.invoices.operations import CreditNote, Decision, Refusal, Unchanged, reason_refusal
-from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.invoices.issue_terms import issue_terms
+from witnd.domain.invoices.json_form import InvoiceJson, invoice_json
+from witnd.domain.invoices.operations import CreditNote, Decision, Unchanged
+from witnd.domain.invoices.payment import parse_date
 from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
-from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Period, parse_period
 from witnd.store.access.change_log import Author
 from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
-from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Ambiguous, InvoiceFilter
-from witnd.store.invoices.series import invoice_series
+from witnd.store.invoices.series import credit_series, invoice_series
 from witnd.store.page import Page
 
 STAGES: Final = ("open", "draft", "issued", "paid", "void")
 # Heads that are looked at in one request: less than a tenth of a second.
 LOOKED_AT_MAX: Final = 2_000
-# Credit notes that come with their invoice; the list of credit notes has all.
-NOTES_SHOWN: Final = 100
 # The reason of a revised invoice, unless another is given.
 REVISED: Final = "replaced by a revised invoice"
-
-
-class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
-    """An invoice with its payments and its newest credit notes. `balance`: the customer's balance in its currency."""
-
-    balance: str
-    payments: list[PaymentJson]
-    credit_notes: list[CreditNoteJson]
 
 
 class Revision(Struct, frozen=True, kw_only=True):
@@ -149,19 +132,6 @@ async def _find(services: Services, name: str, kind: str, *, can_shorten: bool) 
     return found
 
 
-async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
-    notes = await services.invoices.notes_of(invoice, max(0, invoice.notes - NOTES_SHOWN))
-    balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
-    payments = await services.invoices.payments(invoice.id) if invoice.payment_entries else []
-    head = invoice_json(invoice)
-    return InvoiceInFull(
-        **{name: getattr(head, name) for name in InvoiceJson.__struct_fields__},
-        balance=minor_text(balance, invoice.digits),
-        payments=[payment_json(invoice, one) for one in payments],
-        credit_notes=[credit_note_json(note) for note in reversed(notes)],
-    )
-
-
 async def notes_of(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[CreditNote]:
     """Return the credit notes of an invoice, the newest first; the cursor is the number of older ones."""
     last = invoice.notes
@@ -203,12 +173,40 @@ def revised_json(revision: Revision) -> Revised:
 
 
 async def issue(
-    services: Services, author: Author, invoice: Invoice, *, dry_run: bool = False
+    services: Services, author: Author, invoice: Invoice, *, date: str | None = None, dry_run: bool = False
 ) -> Operation | Unchanged:
-    """Issue a closed draft: give it its number and a final total."""
-    series = invoice_series(services.config.billing)
-    decide = lambda seen: invoicing.issue(seen.invoice, seen.balance, series, seen.at)  # noqa: E731 - as in the others
-    return await do(services, author, invoice, "issue", decide, dry_run=dry_run)
+    """Issue a closed draft: give it its number, its taxes and a final total. `date`: an earlier issue date than today.
+
+    `warnings` says what the document lacks.
+    """
+    if date is not None:
+        check_date(date)
+    series, catalogue = invoice_series(services.config.billing), await services.learned()
+
+    def decide(seen: Snapshot) -> Decision:
+        terms = issue_terms(catalogue, seen.invoice, seen.at)
+        dates = seen.last_dates
+        return issuing.issue(seen.invoice, seen.balance, series, seen.at, terms, date=date, last_dates=dates)
+
+    done = await do(services, author, invoice, "issue", decide, dry_run=dry_run)
+    if isinstance(done, Operation) and done.repeated and date not in (None, done.invoice.issue_date):
+        raise reuse_error(author, f"issued this invoice on {done.invoice.issue_date}")
+    return done
+
+
+def check_date(date: str) -> None:
+    try:
+        parse_date(date)
+    except ValueError as wrong:
+        raise invalid("date", f"{date!r} {wrong}") from None
+
+
+def warnings(invoice: Invoice) -> list[str]:
+    """Return what an issued invoice lacks to be sent to a customer."""
+    data = invoice.issue_data
+    if data is None or data.seller is not None:
+        return []
+    return ["the invoice has no seller: add a [seller] to the catalogue, and revise the invoice"]
 
 
 async def void(
@@ -216,7 +214,8 @@ async def void(
 ) -> Operation | Unchanged:
     """Void an issued invoice: write its money off."""
     check_reason(reason)
-    decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731
+    series = credit_series(services.config.billing)
+    decide = lambda seen: cancelling.void(seen.invoice, seen.balance, reason, series, seen.at)  # noqa: E731
     done = await do(services, author, invoice, "void", decide, dry_run=dry_run)
     if isinstance(done, Operation) and done.repeated and done.invoice.reason != reason:
         raise reuse_error(author, "voided this invoice for another reason")
@@ -229,7 +228,8 @@ async def revise(
     """Void an issued invoice, and open a draft with the same rows as its next edition."""
     why = REVISED if reason is None else reason
     check_reason(why)
-    decide = lambda seen: invoicing.revise(seen.invoice, seen.balance, why)  # noqa: E731
+    series = credit_series(services.config.billing)
+    decide = lambda seen: cancelling.revise(seen.invoice, seen.balance, why, series, seen.at)  # noqa: E731
     done = await do(services, author, invoice, "revise", decide, dry_run=dry_run)
     if isinstance(done, Operation):
         if done.repeated and reason not in (None, done.invoice.reason):
@@ -239,52 +239,3 @@ async def revise(
     draft = await services.invoices.get(done.invoice.revised_by or "")
     assert draft is not None, done
     return Revision(done=done, draft=draft)
-
-
-def check_reason(reason: str) -> None:
-    if (wrong := reason_refusal(reason)) is not None:
-        raise Refused(
-            "VALIDATION_ERROR", f"reason: {wrong.problem}", [Mistake("reason", str(wrong))], remedy=wrong.remedy
-        )
-
-
-async def do(
-    services: Services,
-    author: Author,
-    invoice: Invoice,
-    operation: str,
-    decide: Callable[[Snapshot], Decision],
-    *,
-    rows: Sequence[str] = (),
-    token: str | None = None,
-    dry_run: bool = False,
-) -> Operation | Unchanged:
-    """Execute an operation once, and log it in the same step. With `dry_run`, only decide it. Raise CONFLICT if the
-    domain refuses it.
-
-    `token` identifies the operation across calls; by default it follows from the author's idempotency key. Invoices
-    store tokens, so their form must never change: a repeated credit would count as a new one.
-    """
-    key = author.idempotency_key
-    if token is None and key is not None:
-        token = derived_id("api", operation, key)
-    logged = entry_maker(author, operation)
-    done = await services.invoices.do(invoice.id, decide, rows=rows, token=token, logged=logged, dry_run=dry_run)
-    if isinstance(done, Refusal):
-        raise Refused("CONFLICT", done.problem, remedy=done.remedy)
-    return done
-
-
-class Reused(Refused):
-    """The idempotency key was used for another operation. `how`: what that operation did."""
-
-    how = ""
-
-
-def reuse_error(author: Author, how: str) -> Reused:
-    """Return the error for a reused key. `how`: what the earlier operation did, as words that follow "it "."""
-    refused = Reused(
-        "CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: it {how}; choose another key"
-    )
-    refused.how = how
-    return refused

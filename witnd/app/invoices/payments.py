@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 from witnd.app.errors import Refused, not_found
+from witnd.app.invoices.change import do, reuse_error
 from witnd.app.invoices.facts import Facts, is_same, not_confirmed, received
-from witnd.app.invoices.operations import do, reuse_error
 from witnd.app.services import Services
 from witnd.domain.invoices import payment as paying
 from witnd.domain.invoices.invoice import Invoice

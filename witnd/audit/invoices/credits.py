@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from witnd.audit.findings import RESTORE, UNREADABLE, Findings, command_remedy, decode_amount, parse_row
 from witnd.audit.invoices.snapshot import decode_score
-from witnd.domain.invoices.credit import CREDITABLE, note_id
+from witnd.domain.invoices.credit import CREDITABLE
 from witnd.domain.invoices.invoice import Invoice, Row, edition_id, row_id
-from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.invoices.operations import CreditNote, note_id
 from witnd.domain.values.money import exact_sum, plain
 from witnd.store.invoices.codec import encode_row
 from witnd.store.invoices.note_codec import decode_note
@@ -34,7 +34,7 @@ class RowCredits(Struct, kw_only=True):
 async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findings: Findings) -> dict[str, RowCredits]:
     """Sum the credits of each row of an invoice, and compare them with the sums of the invoice."""
     given: dict[str, RowCredits] = {}
-    credited = noted = applied = _ZERO
+    credited = noted = net = applied = _ZERO
     start = 0
     while True:
         page = (await reads.pipeline(("LRANGE", keys.credits(invoice.id), start, start + PAGE - 1)))[0]
@@ -51,20 +51,23 @@ async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findi
     for at in range(0, invoice.notes, NOTES_CHUNK):
         ids = [note_id(invoice.id, number) for number in range(at, min(at + NOTES_CHUNK, invoice.notes))]
         for note in await _notes(reads, keys, invoice, ids, findings):
-            noted = exact_sum((noted, _add_credits(invoice, given, note.rows, findings)))
+            _add_credits(invoice, given, note.rows, findings)
+            noted = exact_sum((noted, note.total))
+            net = exact_sum((net, note.amount))
             applied = exact_sum((applied, note.applied))
     head = keys.invoice(invoice.id)
     sums = (
         ("credited", invoice.credited, credited),
         ("noted", invoice.noted, noted),
+        ("noted_net", invoice.noted_net, net),
         ("notes_applied", invoice.notes_applied, applied),
     )
     for name, found, must in sums:
         findings.compare(name, plain(must), plain(found), command_remedy("HSET", head, name, plain(must)))
     await _check_credited(reads, keys, invoice, given, findings)
-    all_ = exact_sum((credited, noted))
-    if all_ > invoice.subtotal:
-        most = f"at most {plain(invoice.subtotal)}"
+    all_ = exact_sum((credited, net))
+    if all_ > invoice.rows_sum and invoice.status != "void":
+        most = f"at most {plain(invoice.rows_sum)}"
         findings.differ("credits of the invoice", most, plain(all_), RESTORE)
     return given
 
@@ -135,10 +138,12 @@ def _check_note(keys: BillingKeys, invoice: Invoice, note: CreditNote, score: by
         "currency": invoice.currency,
         "amount": exact_sum(Decimal(row.amount or 0) for row in note.rows).copy_negate(),
     }
+    if invoice.status == "void":
+        must["amount"] = invoice.net  # it cancels the whole invoice, without rows
     for name, expected in must.items():
         findings.compare(f"{what}: {name}", expected, getattr(note, name), RESTORE)
-    if not _ZERO <= note.applied <= note.amount:
-        findings.differ(f"{what}: applied", f"0 to {plain(note.amount)}", plain(note.applied), RESTORE)
+    if not _ZERO <= note.applied <= note.total:
+        findings.differ(f"{what}: applied", f"0 to {plain(note.total)}", plain(note.applied), RESTORE)
     listed = decode_score(score)
     remedy = command_remedy("ZADD", keys.notes, note.issued_at, note.id)
     findings.compare(f"{what} in the list of notes", note.issued_at, listed, remedy)

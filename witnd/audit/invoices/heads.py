@@ -6,9 +6,12 @@ from typing import Final
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
 from witnd.audit.invoices.snapshot import END_OF_TIME, InvoiceSnapshot, decode_score
 from witnd.domain.invoices.invoice import Invoice, edition_id
-from witnd.domain.invoices.operations import DAY_MS, PAYMENT_TERMS_DAYS, date_text
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.issue_terms import PAYMENT_TERMS_DAYS
+from witnd.domain.invoices.operations import DAY_MS, date_ms, date_text
+from witnd.domain.invoices.tax import tax_sum
 from witnd.domain.values import instant
-from witnd.domain.values.money import difference, plain
+from witnd.domain.values.money import plain, plus
 from witnd.domain.values.period import Calendar
 from witnd.store.invoices.change_arguments import balance_field
 from witnd.store.keys import BillingKeys
@@ -66,8 +69,9 @@ def _check_lists(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Finding
         ("the list of invoices", keys.invoices, snapshot.listed, invoice.start),
         ("the list of open drafts", keys.open, snapshot.open, None if invoice.closed else invoice.end),
     ]
-    # The setting for issuing invoices of total 0 may have been different then.
-    if not (waits and snapshot.to_issue is None and not invoice.subtotal):
+    # The setting for issuing invoices of total 0 may have been different then. With manual lines, the biller or an
+    # operation adds it.
+    if not (waits and snapshot.to_issue is None and (not invoice.subtotal or snapshot.to_adjust is not None)):
         must = (invoice.opened_at or invoice.end) if waits else None
         places.append(("the list of drafts to be issued", keys.to_issue, snapshot.to_issue, must))
     for name, key, found, place in places:
@@ -101,14 +105,14 @@ def _check_life(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings
     if invoice.status == "draft":
         for name in ("number", "total", "issue_date", "due_date"):
             findings.compare(f"{name} of a draft", None, getattr(invoice, name), RESTORE)
-        for name in ("balance_used", "payments_total", "payments_applied", "noted", "notes_applied"):
+        for name in ("balance_used", "payments_total", "payments_applied", "noted", "noted_net", "notes_applied"):
             findings.compare(f"{name} of a draft", "0", plain(getattr(invoice, name)), RESTORE)
         for name in ("notes", "payment_entries", "live_payments"):
             findings.compare(f"{name} of a draft", 0, getattr(invoice, name), RESTORE)
         return
     if not invoice.closed:
         findings.differ("closed", f"closed: it is {invoice.status}", "open", RESTORE)
-    total = difference(invoice.subtotal, invoice.credited)
+    total = plus(invoice.net, tax_sum(invoice.tax_rows))
     found = "none" if invoice.total is None else plain(invoice.total)
     findings.compare("total", plain(total), found, command_remedy("HSET", head, "total", plain(total)))
     if total < _ZERO or invoice.balance_used < _ZERO:
@@ -121,20 +125,35 @@ def _check_life(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings
 def _check_dates(keys: BillingKeys, invoice: Invoice, findings: Findings) -> None:
     if invoice.issued_at is None:
         return  # reported before
-    must = date_text(invoice.issued_at)
-    due = date_text(invoice.issued_at + PAYMENT_TERMS_DAYS * DAY_MS)
-    for name, date in (("issue_date", must), ("due_date", due)):
-        remedy = command_remedy("HSET", keys.invoice(invoice.id), name, date)
-        findings.compare(name, date, getattr(invoice, name), remedy)
+    # An operator may choose an earlier date, but none before the last day of the period.
+    first, last = date_text(invoice.end - 1), date_text(invoice.issued_at)
+    if not first <= (invoice.issue_date or "") <= last:
+        remedy = command_remedy("HSET", keys.invoice(invoice.id), "issue_date", last)
+        findings.differ("issue_date", f"from {first} to {last}", invoice.issue_date or "none", remedy)
+    elif invoice.issue_date is not None and invoice.issue_data is not None:
+        due = date_text(date_ms(invoice.issue_date) + _payment_terms(invoice.issue_data) * DAY_MS)
+        remedy = command_remedy("HSET", keys.invoice(invoice.id), "due_date", due)
+        findings.compare("due_date", due, invoice.due_date, remedy)
+
+
+def _payment_terms(data: IssueData) -> int:
+    """Return the days from issue until an invoice is due: those of the buyer, else those of the seller."""
+    if data.buyer is not None and data.buyer.payment_terms_days is not None:
+        return data.buyer.payment_terms_days
+    return PAYMENT_TERMS_DAYS if data.seller is None else data.seller.payment_terms_days
 
 
 def _check_due(keys: BillingKeys, invoice: Invoice, findings: Findings) -> None:
     """Check that what is due matches the status: 0 if paid, above 0 if issued. Nothing pays a void invoice."""
     if invoice.status == "void":
-        for name in ("balance_used", "payments_total", "payments_applied", "noted", "notes_applied"):
+        for name in ("balance_used", "payments_total", "payments_applied"):
             findings.compare(f"{name} of a void invoice", "0", plain(getattr(invoice, name)), RESTORE)
-        for name in ("notes", "live_payments"):
-            findings.compare(f"{name} of a void invoice", 0, getattr(invoice, name), RESTORE)
+        # With taxes, one credit note cancels the whole invoice.
+        cancelled = (invoice.total or _ZERO) if invoice.tax_rows else _ZERO
+        for name in ("noted", "notes_applied"):
+            findings.compare(f"{name} of a void invoice", plain(cancelled), plain(getattr(invoice, name)), RESTORE)
+        for name, number in (("notes", int(bool(invoice.tax_rows))), ("live_payments", 0)):
+            findings.compare(f"{name} of a void invoice", number, getattr(invoice, name), RESTORE)
         return
     due = invoice.due
     if due is None:

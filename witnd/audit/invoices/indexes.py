@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
-from witnd.domain.invoices.credit import note_id
+from witnd.domain.invoices.operations import note_id
 from witnd.store.journal.marks import series_numbers
 from witnd.store.keys import BillingKeys
 from witnd.store.query.reads import PAGE, Command, Reads

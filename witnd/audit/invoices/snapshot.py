@@ -19,7 +19,7 @@ from witnd.store.records.state_fields import StateFields
 
 # After every instant that witnd can write.
 END_OF_TIME: Final = 253_402_300_800_000
-COMMANDS_PER_INVOICE: Final = 9  # without those per partition
+COMMANDS_PER_INVOICE: Final = 10  # without those per partition
 
 
 class BillerSnapshot(NamedTuple):
@@ -42,6 +42,7 @@ class InvoiceSnapshot(Struct, frozen=True, kw_only=True):
     listed: int | None
     open: int | None
     to_issue: int | None
+    to_adjust: int | None
     lines: int
     credits: int
     credited: int
@@ -71,6 +72,7 @@ def snapshot_commands(keys: BillingKeys, partitions: Sequence[int], ids: Sequenc
             ("ZSCORE", keys.invoices, id_),
             ("ZSCORE", keys.open, id_),
             ("ZSCORE", keys.to_issue, id_),
+            ("ZSCORE", keys.to_adjust, id_),
             ("LLEN", keys.lines(id_)),
             ("LLEN", keys.credits(id_)),
             ("HLEN", keys.credited(id_)),
@@ -85,7 +87,7 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
     """Return the snapshot of an invoice, or why it is unreadable."""
     if any(isinstance(one, Exception) for one in answers):
         return "unreadable: one of its keys holds another type of data"
-    flat, listed, open_, to_issue, lines, credits_, credited, changes, payments, *rows = answers
+    flat, listed, open_, to_issue, to_adjust, lines, credits_, credited, changes, payments, *rows = answers
     try:
         invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
     except UNREADABLE:
@@ -99,6 +101,7 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
         listed=decode_score(listed),
         open=decode_score(open_),
         to_issue=decode_score(to_issue),
+        to_adjust=decode_score(to_adjust),
         lines=lines,
         credits=credits_,
         credited=credited,

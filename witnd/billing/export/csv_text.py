@@ -41,6 +41,7 @@ FREE_TEXT: Final = frozenset(
         "agent_key",
         "rate_card",
         "reason",
+        "description",
         "number",
         "invoice_number",
         "customer_name",

@@ -123,7 +123,7 @@ async def _requests(
     maker = _ItemBuilder(bill, customer)
     requests = [maker.total_item()] if what == "invoices" else [maker.row_item(row) for row in await _rows(bill)]
     if what == "lines":
-        requests += maker.settled_items()
+        requests += [*maker.tax_items(), *maker.settled_items()]
     rest = to_charge - sum(request.invoice_item.amount for request in requests)
     if rest:
         requests.append(maker.rounding_item(rest))
@@ -156,9 +156,9 @@ async def _rows(bill: Bill) -> list[Row]:
             raise UnsupportedByStripe(_item_limit_problem(bill.invoice))
         rows.append(row)
     sum_ = exact_sum(Decimal(row.amount or 0) for row in rows)
-    if sum_ != bill.invoice.total:
+    if sum_ != bill.invoice.net:
         raise UnsupportedByStripe(
-            f"the rows of {invoice_label(bill.invoice)} add up to {sum_}, but its total is {bill.invoice.total}; "
+            f"the rows of {invoice_label(bill.invoice)} add up to {sum_}, but its net sum is {bill.invoice.net}; "
             "run `witnd audit`"
         )
     return rows
@@ -200,6 +200,18 @@ class _ItemBuilder:
         words = f"Invoice {self._bill.title}: {count(invoice.lines, 'confirmed outcome')}"
         said = {"kind": "invoice", "amount": str(self._head.due)}
         return self._request(invoice.id, invoice.due or Decimal(0), words, said)
+
+    def tax_items(self) -> list[Request]:
+        """Return one item for the tax of each category and rate."""
+        invoice = self._invoice
+        found: list[Request] = []
+        for row in invoice.tax_rows:
+            if row.tax:
+                amount = minor_text(row.tax, invoice.digits)
+                said = {"kind": "tax", "category": row.category, "rate": plain(row.rate), "amount": amount}
+                key = row_id(invoice.id, "tax", row.category, plain(row.rate))
+                found.append(self._request(key, row.tax, f"{row.name} ({plain(row.rate)} %)", said))
+        return found
 
     def settled_items(self) -> list[Request]:
         """Return the items for what is no longer due."""
@@ -248,6 +260,8 @@ class _ItemBuilder:
                 return f"{agent}: flat fee"
             case "minimum" | "cap":
                 return f"{agent}: period {row.kind}"
+            case "manual":
+                return row.description or ""
             case "recurring" | "commitment" | "commitment_cap":
                 return adjustment_title(row.kind, row.working)
 

@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from witnd.app.errors import Refused
 from witnd.app.invoices import credit as crediting
+from witnd.app.invoices.change import Reused
 from witnd.app.invoices.credit import Item
-from witnd.app.invoices.operations import Reused, named
+from witnd.app.invoices.operations import named
 from witnd.app.services import Services
 from witnd.cli.billing.invoice import SHORT
 from witnd.cli.console.author import author

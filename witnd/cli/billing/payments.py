@@ -10,8 +10,9 @@ import click
 
 from witnd.app.errors import Refused
 from witnd.app.invoices import balances, payments
+from witnd.app.invoices.change import Reused
 from witnd.app.invoices.facts import Facts
-from witnd.app.invoices.operations import Reused, named
+from witnd.app.invoices.operations import named
 from witnd.app.invoices.payments import Recorded
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table

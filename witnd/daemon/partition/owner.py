@@ -122,7 +122,8 @@ class Owner:
         except Exception as error:
             if (lost := only_lost_data(error)) is None:
                 raise
-            await self._verify_deployment()  # a loss of everything ends the daemon
+            # A loss of everything ends the daemon. An outage must not release the lease.
+            await self._retry.call("checking the deployment", self._verify_deployment)
             self.lost = lost
             log.error("partition.stopped", partition=self.number, reason=lost.reason, remedy=lost.remedy)
             self._set_state("stopped")

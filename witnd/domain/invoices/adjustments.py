@@ -34,4 +34,5 @@ def charge_row(invoice: str, one: Charge) -> Row:
         amount_exact=plain(one.exact),
         rated="at_close",
         working=one.working,
+        tax=one.tax,
     )

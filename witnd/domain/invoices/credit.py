@@ -1,13 +1,15 @@
 """Credit rows of an invoice: credit rows on a draft, a credit note after issue."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from witnd.domain.invoices.invoice import Invoice, Kind, Row, row_id
+from witnd.domain.invoices.manual import with_discounts
 from witnd.domain.invoices.operations import (
     Change,
     CreditNote,
@@ -16,57 +18,78 @@ from witnd.domain.invoices.operations import (
     amount_text,
     end_of_day,
     invoice_label,
+    note_id,
     reason_refusal,
     with_payment_status,
 )
-from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.invoices.sums import overridden
+from witnd.domain.invoices.tax import (
+    TaxClass,
+    TaxRow,
+    TaxTable,
+    available,
+    commitment_parts,
+    key_of,
+    tax_on,
+)
+from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values import instant
-from witnd.domain.values.money import difference, exact_sum, minor_text, plain, to_minor
+from witnd.domain.values.money import difference, exact_sum, minor_text, plain, plus, to_minor
 
 # Credits and caps are already negative.
-CREDITABLE: Final[tuple[Kind, ...]] = ("outcome", "fee", "minimum", "recurring", "commitment")
+CREDITABLE: Final[tuple[Kind, ...]] = ("outcome", "fee", "minimum", "recurring", "commitment", "manual")
 # Rows of one credit.
 MAX_ITEMS: Final = 500
 _ZERO: Final = Decimal(0)
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """What to credit of a row: `amount`, or all that remains if None. `credited` is the sum of its earlier credits."""
+    """What to credit of a row: `amount`, or all that remains if None. `credited` is the sum of its earlier credits,
+    `tax` its tax key, or empty for that of the customer."""
 
     row: Row
     credited: Decimal
+    tax: str = ""
     amount: Decimal | None = None
 
 
 def credit(
-    invoice: Invoice, items: Sequence[Item], reason: str, *, balance: Decimal, series: Series, at: int
+    invoice: Invoice,
+    items: Sequence[Item],
+    reason: str,
+    *,
+    balance: Decimal,
+    series: Series,
+    at: int,
+    table: TaxTable,
 ) -> Change | Refusal:
     """Credit rows of an invoice: as credit rows on a draft, with one credit note after issue.
 
-    `series` is the number series of credit notes, `at` the server's clock in ms.
+    `series` is the number series of credit notes, `at` the server's clock in ms, `table` the taxes of a draft if it
+    were issued now.
     """
     if (wrong := reason_refusal(reason)) is not None:
         return wrong
     rows: list[Row] = []
     credited: dict[str, Decimal] = {}
-    total, left_of_all = _ZERO, _invoice_remainder(invoice)
+    after = invoice
     for item in items:
-        amount = _item_amount(invoice, item, difference(left_of_all, total))
+        amount = _item_amount(after, item, table)
         if isinstance(amount, Refusal):
             return amount
         text = minor_text(amount.copy_negate(), invoice.digits)
-        rows.append(_credit_row(invoice, item.row, item.credited, text, reason, at))
+        rows.append(_credit_row(invoice, item, text, reason, at))
         credited[item.row.id] = exact_sum((item.credited, amount))
-        total = exact_sum((total, amount))
+        after = _with_credit(after, item, amount)
     if invoice.status == "draft":
-        after = replace(invoice, revision=invoice.revision + 1, credited=exact_sum((invoice.credited, total)))
+        after = with_discounts(replace(after, revision=invoice.revision + 1), table)
         return Change(operation="credit", before=invoice, after=after, credited=credited, rows=tuple(rows))
-    note = _credit_note(invoice, total, reason, tuple(rows))
+    note = _credit_note(invoice, after, reason, tuple(rows))
     after = replace(
-        invoice,
+        after,
         revision=invoice.revision + 1,
-        noted=exact_sum((invoice.noted, total)),
-        notes_applied=exact_sum((invoice.notes_applied, note.applied)),
+        noted=plus(invoice.noted, note.total),
+        notes_applied=plus(invoice.notes_applied, note.applied),
         notes=invoice.notes + 1,
     )
     return Change(
@@ -76,15 +99,60 @@ def credit(
         series=series.name_at(at),
         first=series.first,
         until=end_of_day(at),
-        balance=exact_sum((balance, note.to_balance)) if note.to_balance else None,
+        balance=plus(balance, note.to_balance) if note.to_balance else None,
         credited=credited,
         note=note,
     )
 
 
-def _item_amount(invoice: Invoice, item: Item, left_of_all: Decimal) -> Decimal | Refusal:
-    """Return the amount to credit of a row. `left_of_all`: what remains of the invoice."""
-    left, digits = _creditable(invoice, item.row, item.credited, left_of_all), invoice.digits
+def _with_credit(invoice: Invoice, item: Item, amount: Decimal) -> Invoice:
+    """Return the invoice with the net amounts after one more credit. For an issued one, with its tax."""
+    if invoice.status == "draft":
+        is_commitment = item.row.kind == "commitment"
+        sums = dict(invoice.credit_sums)
+        if not is_commitment:
+            sums[item.tax] = plus(sums.get(item.tax, _ZERO), amount)
+        return replace(
+            invoice,
+            credited=plus(invoice.credited, amount),
+            credit_sums=sums,
+            commitment_credited=plus(invoice.commitment_credited, amount if is_commitment else _ZERO),
+        )
+    given = {one.tax_class: one for one in invoice.note_taxes}
+    for class_, part in _parts(invoice, item, amount).items():
+        if class_ is not None:
+            given[class_] = _with_tax(invoice, class_, given.get(class_), part)
+    return replace(
+        invoice,
+        noted_net=plus(invoice.noted_net, amount),
+        note_taxes=tuple(given[class_] for class_ in sorted(given)),
+    )
+
+
+def _parts(invoice: Invoice, item: Item, amount: Decimal) -> dict[TaxClass | None, Decimal]:
+    """Return the parts of a row's credit under each category and rate. Those of a commitment are cumulative."""
+    assert invoice.issue_data is not None, invoice
+    table = invoice.issue_data.table
+    if item.row.kind != "commitment":
+        return {table.class_of(item.tax): amount}
+    sums = overridden(invoice.taxed.sums, invoice.overrides)
+    before = commitment_parts(sums, item.credited, table, invoice.digits)
+    after = commitment_parts(sums, plus(item.credited, amount), table, invoice.digits)
+    return {class_: difference(part, before.get(class_, _ZERO)) for class_, part in after.items()}
+
+
+def _with_tax(invoice: Invoice, class_: TaxClass, given: TaxRow | None, net: Decimal) -> TaxRow:
+    """Return what credit notes have given back under a category and rate: the rounded tax on all of it, and never more
+    than was charged."""
+    charged = next((row for row in invoice.tax_rows if row.tax_class == class_), None)
+    assert charged is not None, (invoice.id, class_)
+    taxable = plus(_ZERO if given is None else given.taxable, net)
+    return replace(charged, taxable=taxable, tax=min(tax_on(taxable, class_.rate, invoice.digits), charged.tax))
+
+
+def _item_amount(invoice: Invoice, item: Item, table: TaxTable) -> Decimal | Refusal:
+    """Return the amount to credit of a row."""
+    left, digits = creditable(invoice, item, table), invoice.digits
     if isinstance(left, Refusal):
         return left
     amount = left if item.amount is None else item.amount
@@ -104,23 +172,57 @@ def _item_amount(invoice: Invoice, item: Item, left_of_all: Decimal) -> Decimal 
     return amount
 
 
-def creditable(invoice: Invoice, row: Row, credited: Decimal) -> Decimal | Refusal:
-    """Return how much of a row can be credited, or why nothing can. `credited`: the sum of its earlier credits."""
-    return _creditable(invoice, row, credited, _invoice_remainder(invoice))
-
-
-def _creditable(invoice: Invoice, row: Row, credited: Decimal, left_of_all: Decimal) -> Decimal | Refusal:
-    if (wrong := _credit_refusal(invoice, row)) is not None:
+def creditable(invoice: Invoice, item: Item, table: TaxTable) -> Decimal | Refusal:
+    """Return how much of a row can be credited, or why nothing can."""
+    if (wrong := _credit_refusal(invoice, item.row)) is not None:
         return wrong
-    left = _row_remainder(row, credited)
+    left = _row_remainder(item.row, item.credited)
+    left_of_all = _invoice_remainder(invoice, item, table)
     if min(left, left_of_all) > 0:
         return min(left, left_of_all)
     of = "the row" if left <= 0 else invoice_label(invoice)
     return Refusal(f"nothing of {of} remains to credit", "its amount is 0, or it is fully credited: see its credits")
 
 
-def _invoice_remainder(invoice: Invoice) -> Decimal:
-    return difference(difference(invoice.subtotal, invoice.credited), invoice.noted)
+def _invoice_remainder(invoice: Invoice, item: Item, table: TaxTable) -> Decimal:
+    """Return what remains of an invoice: of a draft, of the row's category and rate, before the discounts."""
+    if invoice.status != "draft":
+        return difference(invoice.net, invoice.noted_net)
+    if not invoice.closed:
+        added = (max(line.amount, _ZERO) for line in invoice.manual)
+        return difference(exact_sum((invoice.subtotal, *added)), invoice.credited)
+    taxed = invoice.taxed
+    left = available(taxed, table)
+    if item.row.kind != "commitment":
+        return left.get(table.class_of(item.tax), _ZERO)
+    # It may have several parts: the largest credit that leaves none of them below 0.
+    sums = overridden(taxed.sums, taxed.overrides)
+    weights = commitment_parts(sums, sums.commitment, table, invoice.digits)
+    return _largest_credit(weights, left, sums.commitment, invoice.digits)
+
+
+def _largest_credit(
+    parts: Mapping[TaxClass | None, Decimal], left: Mapping[TaxClass | None, Decimal], whole: Decimal, digits: int
+) -> Decimal:
+    """Return the largest amount of a commitment that can be credited: none of its parts exceeds what is left."""
+    if all(left[class_] >= part for class_, part in parts.items()):
+        return whole
+    ratios = [Fraction(max(left[class_], _ZERO)) / Fraction(part) for class_, part in parts.items() if part]
+    units = int(Fraction(whole) * min(ratios) * 10**digits)
+    # Each part is rounded by less than a minor unit.
+    return Decimal(max(0, units - len(ratios))).scaleb(-digits)
+
+
+def own_tax(row: Row, price_of: Callable[[str], Price]) -> str:
+    """Return the tax key that a row has by itself, or empty for that of the customer."""
+    if row.price_hash is None:
+        return row.tax or ""
+    return price_of(row.price_hash).tax or ""
+
+
+def tax_key(invoice: Invoice, row: Row, price_of: Callable[[str], Price]) -> str:
+    """Return the tax key of a row with its override, or empty for that of the customer."""
+    return key_of(row.id, own_tax(row, price_of), invoice.overrides)
 
 
 def _row_remainder(row: Row, credited: Decimal) -> Decimal:
@@ -134,6 +236,8 @@ def _credit_refusal(invoice: Invoice, row: Row) -> Refusal | None:
         return Refusal(
             f"{row.kind} rows are already negative and cannot be credited", "credit a row with an amount above 0"
         )
+    if row.kind == "manual" and Decimal(row.amount or 0) < 0:
+        return Refusal("the row is a discount and cannot be credited", "credit a row with an amount above 0")
     if row.amount is None:
         end = instant.render(invoice.end)
         return Refusal(
@@ -143,41 +247,49 @@ def _credit_refusal(invoice: Invoice, row: Row) -> Refusal | None:
     return None
 
 
-def _credit_row(invoice: Invoice, row: Row, credited: Decimal, amount: str, reason: str, at: int) -> Row:
+def _credit_row(invoice: Invoice, item: Item, amount: str, reason: str, at: int) -> Row:
+    row = item.row
     # The credited amount only grows, so it makes the id of each credit unique.
     return Row(
-        id=row_id(invoice.id, "credit", row.id, plain(credited)),
+        id=row_id(invoice.id, "credit", row.id, plain(item.credited)),
         kind="credit",
         agent_key=row.agent_key,
         rate_card=row.rate_card,
         price_hash=row.price_hash,
         amount=amount,
         amount_exact=plain(Decimal(amount)),
-        rated=row.rated,
+        rated="at_settlement" if row.kind == "manual" else row.rated,
         outcome_key=row.outcome_key,
         resolved_at=at,
         contract_hash=row.contract_hash,
         corrects=row.id,
         reason=reason,
+        tax=item.tax or None,
     )
 
 
-def _credit_note(invoice: Invoice, amount: Decimal, reason: str, rows: tuple[Row, ...]) -> CreditNote:
+def _credit_note(invoice: Invoice, after: Invoice, reason: str, rows: tuple[Row, ...]) -> CreditNote:
+    """Return the credit note between two states of an invoice."""
     assert invoice.number is not None, invoice
-    return CreditNote(
+    before = {one.tax_class: one for one in invoice.note_taxes}
+    taxes = []
+    for now in after.note_taxes:
+        if (then := before.get(now.tax_class)) is None:
+            taxes.append(now)
+        elif then != now:
+            taxable, tax = difference(now.taxable, then.taxable), difference(now.tax, then.tax)
+            taxes.append(replace(now, taxable=taxable, tax=tax))
+    note = CreditNote(
         id=note_id(invoice.id, invoice.notes),
         invoice=invoice.id,
         invoice_number=invoice.number,
         customer_key=invoice.customer_key,
         currency=invoice.currency,
         digits=invoice.digits,
-        amount=amount,
-        applied=min(amount, invoice.due or _ZERO),
+        amount=difference(after.noted_net, invoice.noted_net),
+        applied=_ZERO,
         reason=reason,
         rows=rows,
+        tax_rows=tuple(taxes),
     )
-
-
-def note_id(invoice: str, before: int) -> str:
-    """Return the id of an invoice's credit note; `before` is the number of earlier ones."""
-    return derived_id("credit_note", invoice, str(before))
+    return replace(note, applied=min(note.total, invoice.due or _ZERO))

@@ -5,15 +5,20 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.sums import Sums, TaxOverride
+from witnd.domain.invoices.tax import ManualLine, Taxed, TaxRow
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
-from witnd.domain.values.money import difference, exact_sum
+from witnd.domain.values.money import difference, exact_sum, plus
 from witnd.domain.values.period import Period
 
 # outcome: a confirmed outcome. fee, minimum, cap: adjustments of a group when the period closes. credit: reduces the
 # row that it corrects. recurring: a fee for the period. commitment, commitment_cap: adjust the sum of the outcomes and
-# of their adjustments. Stored rows have the place of their kind in this list.
-Kind: TypeAlias = Literal["outcome", "fee", "minimum", "cap", "credit", "recurring", "commitment", "commitment_cap"]
+# of their adjustments. manual: added by a person. Stored rows have the place of their kind in this list.
+Kind: TypeAlias = Literal[
+    "outcome", "fee", "minimum", "cap", "credit", "recurring", "commitment", "commitment_cap", "manual"
+]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 Status: TypeAlias = Literal["draft", "issued", "paid", "void"]
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
@@ -23,7 +28,7 @@ class Row(Struct, frozen=True, kw_only=True):
     """A row. Amounts and quantities are decimal strings; `amount` has exactly the currency's minor digits.
 
     The three prices are None if `rated` is "at_close" and the period is open. `agent_key` and `price_hash` are None for
-    recurring fees and commitments.
+    recurring fees, commitments and manual lines; `rate_card` is empty for manual lines.
     """
 
     id: str
@@ -44,6 +49,8 @@ class Row(Struct, frozen=True, kw_only=True):
     corrects: str | None = None  # the id of the row that a credit is for
     reason: str | None = None
     repaired_at: int | None = None  # ms; when the outcome was repaired, if it was on hold at its deadline
+    tax: str | None = None  # its own tax key, if it is a recurring fee, commitment or manual line
+    description: str | None = None  # of manual lines
 
     @property
     def billed_at(self) -> int:
@@ -54,7 +61,7 @@ class Row(Struct, frozen=True, kw_only=True):
 class Invoice(Struct, frozen=True, kw_only=True):
     """The head of an invoice. Instants in ms. If `closed` is false, lines can still arrive.
 
-    `digits`: the largest number of minor digits of its lines.
+    `digits`: the largest number of minor digits of its lines. `total` includes tax; all sums before it are net.
     """
 
     id: str
@@ -66,8 +73,9 @@ class Invoice(Struct, frozen=True, kw_only=True):
     period: str
     lines: int  # outcome rows
     unrated: int  # outcome rows without an amount yet
-    subtotal: Decimal  # the sum of the rows' amounts, without credits
+    subtotal: Decimal  # the sum of the rows' amounts, without manual lines and credits
     closed: bool
+    sums: Sums | None = None  # by tax key; None until closed
     # The state after operations. `revision` counts them.
     revision: int = 0
     status: Status = "draft"
@@ -77,12 +85,19 @@ class Invoice(Struct, frozen=True, kw_only=True):
     voided_at: int | None = None
     reason: str | None = None  # for voiding it
     credited: Decimal = Decimal(0)  # by its credit rows
-    total: Decimal | None = None  # the subtotal without its credit rows; None until issued
+    credit_sums: dict[str, Decimal] = {}  # by tax key: `credited` without the commitment's part
+    commitment_credited: Decimal = Decimal(0)  # the commitment's part of `credited`
+    manual: tuple[ManualLine, ...] = ()  # in the order in which they were added
+    overrides: tuple[TaxOverride, ...] = ()
+    total: Decimal | None = None  # the net sum and its tax; None until issued
+    issue_data: IssueData | None = None  # None until issued
     issue_date: str | None = None
     due_date: str | None = None
     # What pays it. The parts that were not applied to it are in the customer's balance.
     balance_used: Decimal = Decimal(0)  # from the customer's balance
-    noted: Decimal = Decimal(0)  # by credit notes
+    noted: Decimal = Decimal(0)  # by credit notes, with tax
+    noted_net: Decimal = Decimal(0)
+    note_taxes: tuple[TaxRow, ...] = ()  # by credit notes, for each category and rate
     notes_applied: Decimal = Decimal(0)
     notes: int = 0  # number of credit notes
     payments_total: Decimal = Decimal(0)  # of payments that are not reversed
@@ -102,9 +117,42 @@ class Invoice(Struct, frozen=True, kw_only=True):
         return "open" if self.status == "draft" and not self.closed else self.status
 
     @property
+    def manual_sum(self) -> Decimal:
+        """The sum of the applied amounts of its manual lines."""
+        return exact_sum(line.applied for line in self.manual)
+
+    @property
+    def rows_sum(self) -> Decimal:
+        """The sum of the amounts of all rows without credits."""
+        return plus(self.subtotal, self.manual_sum) if self.manual else self.subtotal
+
+    @property
+    def net(self) -> Decimal:
+        """The sum without tax, after its credit rows."""
+        return difference(self.rows_sum, self.credited)
+
+    @property
     def amount(self) -> Decimal:
-        """The total; of a draft, the current one."""
-        return difference(self.subtotal, self.credited) if self.total is None else self.total
+        """The total; of a draft, the current net sum."""
+        return self.net if self.total is None else self.total
+
+    @property
+    def tax_rows(self) -> tuple[TaxRow, ...]:
+        """The tax of each category and rate; none before issue."""
+        return () if self.issue_data is None else self.issue_data.tax_rows
+
+    @property
+    def taxed(self) -> Taxed:
+        """What its tax is computed from. It must be closed."""
+        assert self.sums is not None, self
+        return Taxed(
+            sums=self.sums,
+            overrides=self.overrides,
+            manual=self.manual,
+            credited=self.credit_sums,
+            commitment_credited=self.commitment_credited,
+            digits=self.digits,
+        )
 
     @property
     def due(self) -> Decimal | None:

@@ -3,6 +3,7 @@
 Amounts and quantities are decimal strings, instants are text, and unknown values are null, never absent.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -11,14 +12,15 @@ from msgspec import Struct
 from witnd.domain.invoices.invoice import Invoice, Kind, Row, Status
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.invoices.payment import Payment, Refund
+from witnd.domain.invoices.tax import TaxRow, tax_sum
 from witnd.domain.values import instant
-from witnd.domain.values.money import minor_text
+from witnd.domain.values.money import minor_text, plain
 
 
 class InvoiceJson(Struct, frozen=True, kw_only=True):
     """The head of an invoice. `period_end` is the first instant after its period.
 
-    `total` = `subtotal` - `credited`, and null until the invoice is issued. `due` = `total` - `balance_used` -
+    `total` = `subtotal` - `credited` + `tax`, and null until the invoice is issued. `due` = `total` - `balance_used` -
     `payments_applied` - `notes_applied`, and null for an open, draft or void invoice. `noted` is the amount of its
     credit notes. Dates are those of UTC. A revised invoice is void; `revised_by` is the id of the draft that replaces
     it, whose `revises` is its id.
@@ -37,6 +39,8 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
     unrated: int
     subtotal: str
     credited: str
+    tax: str | None
+    tax_rows: list["TaxRowJson"]
     total: str | None
     balance_used: str
     payments_applied: str
@@ -56,10 +60,23 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
     revision: int
 
 
+class TaxRowJson(Struct, frozen=True, kw_only=True):
+    """The tax of a category of EN 16931 with a rate in percent, on the net sum of its rows after credits."""
+
+    category: str
+    rate: str
+    taxable: str
+    tax: str
+    name: str
+    note: str | None
+
+
 class LineJson(Struct, frozen=True, kw_only=True):
     """A row of an invoice. The three prices are null if `rated` is "at_close" and the period is open.
 
-    `agent_key` and `price_hash` are null for recurring fees and commitments.
+    `agent_key` and `price_hash` are null for recurring fees, commitments and manual lines. `description`, `quantity`
+    and `unit_price` are those of a manual line. `tax` is the tax key of the row; null if it has none, and for caps,
+    which have the taxes of the rows that they reduce.
     `repaired_at` is set if the outcome was on hold at its deadline: the line belongs to the period of the repair.
     """
 
@@ -83,11 +100,17 @@ class LineJson(Struct, frozen=True, kw_only=True):
     corrects: str | None
     reason: str | None
     repaired_at: str | None
+    tax: str | None
+    description: str | None
+    quantity: str | None
+    unit_price: str | None
 
 
 class CreditNoteJson(Struct, frozen=True, kw_only=True):
-    """A credit after the invoice was issued. `amount` is above 0, those of its lines are below 0. `applied` reduced
-    what was due of the invoice; the rest went to the customer's balance."""
+    """A credit after the invoice was issued. `amount` is net and above 0, those of its lines are below 0. `total` is
+    with tax. `applied` reduced what was due of the invoice; the rest of the total went to the customer's balance.
+
+    The note that cancels a voided or revised invoice with taxes has no lines."""
 
     id: str
     number: str | None
@@ -96,6 +119,8 @@ class CreditNoteJson(Struct, frozen=True, kw_only=True):
     customer_key: str
     currency: str
     amount: str
+    tax_rows: list[TaxRowJson]
+    total: str
     applied: str
     reason: str
     issued_at: str | None
@@ -143,8 +168,10 @@ def invoice_json(invoice: Invoice) -> InvoiceJson:
         period_end=instant.render(invoice.end),
         lines=invoice.lines,
         unrated=invoice.unrated,
-        subtotal=minor_text(invoice.subtotal, invoice.digits),
+        subtotal=minor_text(invoice.rows_sum, invoice.digits),
         credited=minor_text(invoice.credited, invoice.digits),
+        tax=None if invoice.issue_data is None else minor_text(tax_sum(invoice.tax_rows), invoice.digits),
+        tax_rows=tax_rows_json(invoice.tax_rows, invoice.digits),
         total=_amount(invoice.total, invoice.digits),
         balance_used=minor_text(invoice.balance_used, invoice.digits),
         payments_applied=minor_text(invoice.payments_applied, invoice.digits),
@@ -165,8 +192,23 @@ def invoice_json(invoice: Invoice) -> InvoiceJson:
     )
 
 
-def line_json(invoice: Invoice, row: Row) -> LineJson:
-    return _line(row, invoice.id, invoice.customer_key, invoice.currency)
+def tax_rows_json(rows: Iterable[TaxRow], digits: int) -> list[TaxRowJson]:
+    return [
+        TaxRowJson(
+            category=row.category,
+            rate=plain(row.rate),
+            taxable=minor_text(row.taxable, digits),
+            tax=minor_text(row.tax, digits),
+            name=row.name,
+            note=row.note,
+        )
+        for row in rows
+    ]
+
+
+def line_json(invoice: Invoice, row: Row, tax: str | None = None) -> LineJson:
+    """Return the JSON form of a row. `tax`: its tax key, if it is not stored with the row."""
+    return _line(row, invoice.id, invoice.customer_key, invoice.currency, tax)
 
 
 def credit_note_json(note: CreditNote) -> CreditNoteJson:
@@ -179,6 +221,8 @@ def credit_note_json(note: CreditNote) -> CreditNoteJson:
         customer_key=note.customer_key,
         currency=note.currency,
         amount=minor_text(note.amount, note.digits),
+        tax_rows=tax_rows_json(note.tax_rows, note.digits),
+        total=minor_text(note.total, note.digits),
         applied=minor_text(note.applied, note.digits),
         reason=note.reason,
         issued_at=_instant(note.issued_at),
@@ -214,7 +258,7 @@ def refund_json(refund: Refund) -> RefundJson:
     )
 
 
-def _line(row: Row, invoice_id: str, customer_key: str, currency: str) -> LineJson:
+def _line(row: Row, invoice_id: str, customer_key: str, currency: str, tax: str | None = None) -> LineJson:
     return LineJson(
         id=row.id,
         invoice_id=invoice_id,
@@ -236,6 +280,10 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str) -> LineJs
         corrects=row.corrects,
         reason=row.reason,
         repaired_at=_instant(row.repaired_at),
+        tax=tax or row.tax,
+        description=row.description,
+        quantity=row.unit if row.kind == "manual" else None,
+        unit_price=row.price_per_unit if row.kind == "manual" else None,
     )
 
 

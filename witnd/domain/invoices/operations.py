@@ -1,4 +1,4 @@
-"""Operations on an invoice: issue, void and revise. `payment` has payments, `credit` has credits.
+"""The results of operations on an invoice. `issue`, `cancel`, `payment`, `credit` and `manual` have the operations.
 
 Each returns a decision: a change, unchanged, or a refusal with its remedy. `store.invoices.change` writes it and
 assigns the number.
@@ -11,23 +11,27 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row, edition_id
+from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row
+from witnd.domain.invoices.tax import TaxRow, tax_sum
+from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, minor_text, plus
 
 # credit: credit rows before the invoice is issued. note: a credit note after that. reverse: of a payment.
-Operation: TypeAlias = Literal["issue", "pay", "reverse", "void", "revise", "credit", "note"]
+# adjust: of the discounts of an invoice whose period has closed.
+Operation: TypeAlias = Literal[
+    "issue", "pay", "reverse", "void", "revise", "credit", "note", "add_line", "remove_line", "override_tax", "adjust"
+]
 MAX_REASON_LENGTH: Final = 500
 DAY_MS: Final = 86_400_000
-# Days from the issue of an invoice to its due date.
-PAYMENT_TERMS_DAYS: Final = 30
 
 
 class CreditNote(Struct, frozen=True, kw_only=True):
     """A credit after an invoice was issued. `applied` reduced what was due of the invoice; the rest went to the
     customer's balance.
 
-    `amount` is above 0, those of the rows below 0. Number and instant (ms) are None until it is written.
+    `amount` is net and above 0, those of the rows are below 0. A note that cancels a whole invoice has no rows. Number
+    and instant (ms) are None until it is written.
     """
 
     id: str
@@ -40,13 +44,19 @@ class CreditNote(Struct, frozen=True, kw_only=True):
     applied: Decimal
     reason: str
     rows: tuple[Row, ...]
+    tax_rows: tuple[TaxRow, ...] = ()
     number: str | None = None
     issued_at: int | None = None
 
     @property
+    def total(self) -> Decimal:
+        """The amount with tax."""
+        return plus(self.amount, tax_sum(self.tax_rows))
+
+    @property
     def to_balance(self) -> Decimal:
         """The part that went to the customer's balance."""
-        return difference(self.amount, self.applied)
+        return difference(self.total, self.applied)
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -65,6 +75,11 @@ class Change(Struct, frozen=True, kw_only=True):
     payment: PaymentEntry | None = None  # the new payment or reversal
     draft: Invoice | None = None  # the next edition
     made: str | None = None  # the id of what it created or reversed; None: its number, note, rows or payment
+    reason: str | None = None  # for the change log, where the invoice does not have it
+    waits: bool | None = None  # whether the draft waits for issue from now on; None: as before
+    is_pending: bool | None = None  # whether discounts must be adjusted when the period closes; None: as before
+    for_customer: bool = False  # a line for a customer's current period, which may open its invoice
+    date: str | None = None  # a chosen date of the document; it must not be before the last one of the series
 
     @property
     def timestamp_fields(self) -> list[str]:
@@ -72,11 +87,6 @@ class Change(Struct, frozen=True, kw_only=True):
         fields = {"issue": ["issued_at"], "void": ["voided_at"], "revise": ["voided_at"]}.get(self.operation, [])
         is_new_paid = self.after.status == "paid" and self.before.status != "paid"
         return [*fields, "paid_at"] if is_new_paid else fields
-
-    @property
-    def is_issue(self) -> bool:
-        """Whether the invoice leaves the drafts that wait for issue."""
-        return self.operation == "issue"
 
 
 class Series(Struct, frozen=True, kw_only=True):
@@ -87,7 +97,11 @@ class Series(Struct, frozen=True, kw_only=True):
 
     def name_at(self, ms: int) -> str:
         """Return its name at an instant, in UTC."""
-        return self.name.replace("{year}", date_text(ms)[:4])
+        return self.name_on(date_text(ms))
+
+    def name_on(self, date: str) -> str:
+        """Return its name on a date such as 2026-11-30."""
+        return self.name.replace("{year}", date[:4])
 
 
 class Unchanged(Struct, frozen=True):
@@ -107,126 +121,6 @@ class Refusal(Struct, frozen=True):
 
 
 Decision: TypeAlias = Change | Unchanged | Refusal
-
-
-def issue(invoice: Invoice, balance: Decimal, series: Series, at: int) -> Decision:
-    """Issue a closed draft: fix its total and its dates, and pay as much of it as the customer's balance covers. If
-    nothing remains due, it is paid. `at` is the server's clock in ms."""
-    if invoice.status == "issued" or (invoice.status == "paid" and not invoice.live_payments and not invoice.notes):
-        return Unchanged(invoice)  # the issue itself may have paid it
-    if invoice.status != "draft":
-        return Refusal(f"{invoice_label(invoice)} is {invoice.status}", "an invoice can be issued only once")
-    if not invoice.closed:
-        end = instant.render(invoice.end)
-        return Refusal(
-            f"{invoice_label(invoice)} is open until its period ends at {end}",
-            "issue it after the daemon has closed the period",
-        )
-    used = min(balance, invoice.amount)
-    after = replace(
-        invoice,
-        revision=invoice.revision + 1,
-        status="issued",
-        total=invoice.amount,
-        balance_used=used,
-        issue_date=date_text(at),
-        due_date=date_text(at + PAYMENT_TERMS_DAYS * DAY_MS),
-    )
-    return Change(
-        operation="issue",
-        before=invoice,
-        after=with_payment_status(after),
-        series=series.name_at(at),
-        first=series.first,
-        until=end_of_day(at),
-        balance=difference(balance, used),
-    )
-
-
-def void(invoice: Invoice, balance: Decimal, reason: str) -> Decision:
-    """Void an issued invoice: write its money off, and return the used balance to the customer."""
-    if (wrong := reason_refusal(reason)) is not None:
-        return wrong
-    if invoice.status == "void":
-        return Unchanged(invoice)
-    if (wrong := _cancel_refusal(invoice, "voided")) is not None:
-        return wrong
-    return Change(
-        operation="void",
-        before=invoice,
-        after=_void(invoice, reason),
-        balance=plus(balance, invoice.balance_used) if invoice.balance_used else None,
-    )
-
-
-def revise(invoice: Invoice, balance: Decimal, reason: str) -> Decision:
-    """Void an issued invoice, and open a draft with the same rows as its next edition."""
-    if (wrong := reason_refusal(reason)) is not None:
-        return wrong
-    if invoice.status == "void":
-        if invoice.revised_by is not None:
-            return Unchanged(invoice)
-        return Refusal(f"{invoice_label(invoice)} is void, so it cannot be revised", "its money is written off")
-    if (wrong := _cancel_refusal(invoice, "revised")) is not None:
-        return wrong
-    edition = invoice.edition + 1
-    draft = Invoice(
-        id=edition_id(invoice, edition),
-        customer_key=invoice.customer_key,
-        currency=invoice.currency,
-        digits=invoice.digits,
-        start=invoice.start,
-        end=invoice.end,
-        period=invoice.period,
-        lines=invoice.lines,
-        unrated=invoice.unrated,
-        subtotal=invoice.subtotal,
-        closed=True,
-        credited=invoice.credited,
-        edition=edition,
-        revises=invoice.id,
-        revises_number=invoice.number,
-    )
-    return Change(
-        operation="revise",
-        before=invoice,
-        after=replace(_void(invoice, reason), revised_by=draft.id),
-        balance=plus(balance, invoice.balance_used) if invoice.balance_used else None,
-        draft=draft,
-        made=draft.id,
-    )
-
-
-def _void(invoice: Invoice, reason: str) -> Invoice:
-    return replace(
-        invoice,
-        revision=invoice.revision + 1,
-        status="void",
-        reason=reason,
-        paid_at=None,
-        balance_used=Decimal(0),
-    )
-
-
-def _cancel_refusal(invoice: Invoice, participle: str) -> Refusal | None:
-    """Return why an invoice cannot be voided or revised, or None."""
-    label = invoice_label(invoice)
-    if invoice.status == "draft":
-        return Refusal(f"{label} is not issued, so it cannot be {participle}", "credit the wrong rows instead")
-    if invoice.live_payments:
-        many = "a payment" if invoice.live_payments == 1 else f"{invoice.live_payments} payments"
-        has = "is paid by" if invoice.status == "paid" else "has"
-        return Refusal(
-            f"{label} {has} {many}, so it cannot be {participle}",
-            "credit the wrong rows instead, or reverse its payments first",
-        )
-    if invoice.notes:
-        noted = amount_text(invoice.noted, invoice)
-        return Refusal(
-            f"{label} has credit notes over {noted}, which would be given back twice",
-            "credit the rest of it instead",
-        )
-    return None
 
 
 def with_payment_status(invoice: Invoice) -> Invoice:
@@ -251,6 +145,11 @@ def date_text(ms: int) -> str:
     return instant.render(ms)[:10]
 
 
+def date_ms(date: str) -> int:
+    """Return the first instant (ms) of a date in UTC."""
+    return instant.parse(f"{date}T00:00:00Z")
+
+
 def reason_refusal(reason: str) -> Refusal | None:
     """Return why a reason cannot be used, or None. It is printed on the invoice."""
     if not reason.strip():
@@ -273,3 +172,8 @@ def invoice_label(invoice: Invoice) -> str:
 def amount_text(amount: Decimal, invoice: Invoice) -> str:
     """Return the amount with the digits and currency of an invoice."""
     return f"{minor_text(amount, invoice.digits)} {invoice.currency}"
+
+
+def note_id(invoice: str, before: int) -> str:
+    """Return the id of an invoice's credit note; `before` is the number of earlier ones."""
+    return derived_id("credit_note", invoice, str(before))

@@ -5,7 +5,8 @@
 --      7 series, 8 numbers, 9 credit notes, 10 the new credit note (the head's key if none),
 --      11 the change log, 12 payments, 13 the customer's currencies, 14 first numbers of series, 15 rows,
 --      16 the head of the next edition, 17 its rows, 18 its credit rows, 19 its credited,
---      20 invoices, 21 the customer's invoices
+--      20 invoices, 21 the customer's invoices, 22 open drafts, 23 open drafts with manual lines,
+--      24 latest dates of series, 25 the customer's tokens of lines
 -- ARGV, in this order; a list is its length, then its words:
 --      token of the operation, its name, id of the invoice
 --      revision, status, '1' closed, as they were read
@@ -14,12 +15,17 @@
 --      field of the balance ('' if not needed), the balance as read ('' absent), to write ('' unchanged)
 --      list of credited rows: id, its credited amount as read ('' absent), to write
 --      list of credit rows to append, list of payments to append
---      series to take a number from ('' none), its last known number, its first number, id of the credit note ('' none)
---      list of fields of the head that get the current instant, '1' if the invoice is issued
+--      series to take a number from ('' none), its last known number, its first number, the date of the document,
+--      '1' if that must not be before the latest date of the series, id of the credit note ('' none)
+--      list of fields of the head that get the current instant
+--      '1' if the draft waits for issue from now on, '0' if it does no longer, '' if nothing changes
+--      '1' if its discounts must be adjusted when its period closes, '0' if not any more, '' if nothing changes
 --      what the operation created, for the record ('' its number)
 --      the JSON of its entry for the change log without the end ('' none)
 --      lists of words for the head, of fields to delete from it, of words for the credit note
 --      id of the next edition ('' none), start of the period, '1' if it waits for issue, list of words for its head
+--      its place in the lists of drafts (the end of the period), list of words for the head of an invoice that does not exist yet
+--      '1' if the token belongs to the customer, as it may be repeated in another period
 --
 -- Returns {'OK' or 'DONE' (written before, the reply was lost), record, head}; or, with nothing written, {'MOVED'},
 -- {'DAMAGED', text} if the last number of the series is not a number,
@@ -43,10 +49,11 @@ local revision, status, closed, valid_until = take(), take(), take(), take()
 local currency, digits = take(), take()
 local account, balance_read, balance = take(), take(), take()
 local credited, rows, payments = take_list(), take_list(), take_list()
-local series, known, first, note = take(), take(), take(), take()
-local stamps, issued, made, entry = take_list(), take(), take(), take()
+local series, known, first, date, is_dated, note = take(), take(), take(), take(), take(), take()
+local stamps, waiting, pending, made, entry = take_list(), take(), take(), take(), take()
 local head_words, removed, note_words = take_list(), take_list(), take_list()
 local draft, start, waits, draft_words = take(), take(), take(), take_list()
+local ending, new_words, for_customer = take(), take_list(), take()
 
 local record = redis.call('HGET', KEYS[2], token)
 if record then
@@ -54,7 +61,15 @@ if record then
 end
 
 local head = redis.call('HMGET', KEYS[1], 'revision', 'status', 'closed')
+if #new_words > 0 and not head[3] then
+  head[3] = closed
+elseif #new_words > 0 then
+  return { 'MOVED' }
+end
 if (head[1] or '0') ~= revision or (head[2] or 'draft') ~= status or head[3] ~= closed then
+  return { 'MOVED' }
+end
+if for_customer == '1' and redis.call('HEXISTS', KEYS[25], token) == 1 then
   return { 'MOVED' }
 end
 if account ~= '' and (redis.call('HGET', KEYS[3], account) or '') ~= balance_read then
@@ -79,9 +94,21 @@ if series ~= '' then
   if tonumber(last) < tonumber(known) then
     return { 'LOST', last }
   end
+  if is_dated == '1' and (redis.call('HGET', KEYS[24], series) or '') > date then
+    return { 'MOVED' }
+  end
 end
 
 local now = string.format('%.0f', ms)
+if #new_words > 0 then
+  redis.call('HSET', KEYS[1], unpack(new_words))
+  redis.call('ZADD', KEYS[20], start, id)
+  redis.call('ZADD', KEYS[21], start, id)
+  redis.call('ZADD', KEYS[22], ending, id)
+end
+if for_customer == '1' then
+  redis.call('HSET', KEYS[25], token, id)
+end
 redis.call('HSET', KEYS[1], unpack(head_words))
 if #removed > 0 then
   redis.call('HDEL', KEYS[1], unpack(removed))
@@ -104,8 +131,15 @@ end
 for _, payment in ipairs(payments) do
   redis.call('RPUSH', KEYS[12], payment)
 end
-if issued == '1' then
+if waiting == '1' then
+  redis.call('ZADD', KEYS[6], 'NX', ending, id)
+elseif waiting == '0' then
   redis.call('ZREM', KEYS[6], id)
+end
+if pending == '1' then
+  redis.call('ZADD', KEYS[23], ending, id)
+elseif pending == '0' then
+  redis.call('ZREM', KEYS[23], id)
 end
 if draft ~= '' then
   redis.call('HSET', KEYS[16], 'opened_at', now, unpack(draft_words))
@@ -126,6 +160,9 @@ if series ~= '' then
     redis.call('HSET', KEYS[14], series, first)
   end
   local number = string.format('%s-%06d', series, redis.call('HINCRBY', KEYS[7], series, step))
+  if (redis.call('HGET', KEYS[24], series) or '') < date then
+    redis.call('HSET', KEYS[24], series, date)
+  end
   if note == '' then
     redis.call('HSET', KEYS[1], 'number', number)
     redis.call('HSET', KEYS[8], number, id)

@@ -16,9 +16,7 @@ from witnd.domain.invoices.operations import (
     Change,
     Decision,
     Refusal,
-    Series,
     Unchanged,
-    issue,
     with_instants,
 )
 from witnd.store.access.change_log import Change as Logged
@@ -43,9 +41,6 @@ from witnd.store.server.scripts import Script
 ATTEMPTS: Final = 16
 # How often an operation is repeated when the server does not answer.
 SILENCES: Final = 2
-# The token of the one operation that the schedule makes: issue.
-SCHEDULE: Final = "schedule"
-
 _CHANGE: Final = Script("invoices/change")
 
 
@@ -88,15 +83,16 @@ class Operations:
         token: str | None = None,
         logged: Callable[[Change], Logged] | None = None,
         dry_run: bool = False,
+        new: Invoice | None = None,
     ) -> Operation | Unchanged | Refusal:
         """Decide an operation and write it; repeat after a concurrent change. With `dry_run`, only decide it.
 
-        `rows` are the rows whose credits the decision needs. A `token` identifies the operation across calls: if it was
-        written before, it is returned and not decided again. `logged` makes its entry of the change log, which is
-        written with it. Raises `StoreUnavailable` if it is unknown whether it was written, or if it is not confirmed,
-        and `StoreRefused` if nothing was written.
+        `rows` are the rows whose credits the decision needs. `new` is the invoice if it does not exist yet. A `token`
+        identifies the operation across calls: if it was written before, it is returned and not decided again. `logged`
+        makes its entry of the change log, which is written with it. Raises `StoreUnavailable` if it is unknown whether
+        it was written, or if it is not confirmed, and `StoreRefused` if nothing was written.
         """
-        request = _Request(id_, decide, rows, token or secrets.token_hex(16), logged, dry_run)
+        request = _Request(id_, decide, rows, token or secrets.token_hex(16), logged, dry_run, new)
         done = await self._do(request)
         if not isinstance(done, Refusal) and not dry_run:
             await self._confirm_kept(request, done)
@@ -117,7 +113,7 @@ class Operations:
         moved = silent = 0
         while moved < ATTEMPTS:
             try:
-                snapshot = await self.read(request.id, request.rows, request.token)
+                snapshot = await self.read(request.id, request.rows, request.token, request.new)
                 if snapshot is None:
                     return Refusal(f"no such invoice: {request.id!r}", "run `witnd invoices` to list them")
                 if snapshot.record is not None:
@@ -139,18 +135,22 @@ class Operations:
             moved += 1
         raise StoreRefused(f"invoice {request.id} is being modified concurrently", "retry")
 
-    async def issue_due(self, id_: str, series: Series) -> bool:
-        """Issue a closed draft. Return whether it is issued now. The call may be repeated."""
-        # One token: it is the same operation, also after a restart of the daemon.
-        done = await self.do(id_, lambda seen: issue(seen.invoice, seen.balance, series, seen.at), token=SCHEDULE)
-        return not isinstance(done, Refusal)
+    async def line_token(self, customer_key: str, token: str) -> str | None:
+        """Return the id of the invoice to which a manual line was added for a customer with this token."""
+        with redis_errors():
+            id_ = cast("bytes | None", await self._client.hget(self._keys.line_tokens(customer_key), token))
+        return None if id_ is None else id_.decode()
 
-    async def read(self, id_: str, rows: Sequence[str] = (), token: str = "") -> Snapshot | None:
-        """Return an invoice with all that decisions need, or None if it does not exist."""
+    async def read(
+        self, id_: str, rows: Sequence[str] = (), token: str = "", new: Invoice | None = None
+    ) -> Snapshot | None:
+        """Return an invoice with all that decisions need, or None if it does not exist. `new`: the invoice then."""
         keys = self._keys
         with redis_errors():
             raw = await self._client.hmget(keys.invoice(id_), ["currency", "customer_key"])
             currency, customer = cast("list[bytes | None]", raw)
+            if new is not None and (currency, customer) == (None, None):
+                currency, customer = new.currency.encode(), new.customer_key.encode()
             if currency is None or customer is None:
                 # The invoice does not exist, or its head is damaged and this raises an error.
                 decode_invoice(id_, cast("dict[bytes, bytes]", await self._client.hgetall(keys.invoice(id_))))
@@ -163,8 +163,9 @@ class Operations:
                 reads.hmget(keys.credited(id_), ["", *rows])
                 reads.lrange(keys.payments(id_), 0, -1)
                 reads.hget(keys.changes(id_), token)
-                time, head, balance, credited, payments, record = await reads.execute()
-        invoice = decode_invoice(id_, head)
+                reads.hgetall(keys.series_dates)
+                time, head, balance, credited, payments, record, dates = await reads.execute()
+        invoice = decode_invoice(id_, head) or new
         if invoice is None:
             return None
         return Snapshot(
@@ -174,6 +175,8 @@ class Operations:
             credited_texts={row: text or b"" for row, text in zip(rows, credited[1:], strict=True)},
             payments=tuple(map(decode_payment, payments)),
             record=record,
+            last_dates={series.decode(): date.decode() for series, date in dates.items()},
+            is_new=not head,
         )
 
     async def change(
@@ -214,6 +217,7 @@ class _Request(NamedTuple):
     token: str
     logged: Callable[[Change], Logged] | None
     dry_run: bool
+    new: Invoice | None
 
 
 def _preview(snapshot: Snapshot, change: Change) -> Operation:

@@ -8,12 +8,12 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row, edition_id
-from witnd.domain.invoices.operations import Change
+from witnd.domain.invoices.operations import Change, date_text
 from witnd.domain.invoices.payment import payment_id
 from witnd.domain.values.money import plain
 from witnd.store.access.change_log import Change as Logged
 from witnd.store.access.change_log import encode_change
-from witnd.store.invoices.codec import edition_fields, encode_row
+from witnd.store.invoices.codec import billed_fields, edition_fields, encode_row, field_text
 from witnd.store.invoices.note_codec import note_fields
 from witnd.store.invoices.payment_codec import encode_payment
 from witnd.store.keys import BillingKeys
@@ -21,10 +21,15 @@ from witnd.store.server.scripts import Argument
 
 # The fields that operations set. The biller sets all others, and the script sets instants.
 _FIELDS: Final = (
-    "revision", "status", "paid_at", "reason", "credited", "total", "issue_date", "due_date", "balance_used", "noted",
+    "revision", "status", "paid_at", "reason", "credited", "credit_sums", "commitment_credited", "manual", "overrides",
+    "total", "issue_data", "issue_date", "due_date", "balance_used", "noted", "noted_net", "note_taxes",
     "notes_applied", "notes", "payments_total", "payments_applied", "live_payments", "payment_entries",
     "revised_by",
 )  # fmt: skip
+
+
+# Whether an invoice enters or leaves a list; None: neither.
+_CHOICE: Final = {True: "1", False: "0", None: ""}
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -36,6 +41,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     credited_texts: Mapping[str, bytes]  # of the requested rows
     payments: tuple[PaymentEntry, ...]
     record: bytes | None  # of the operation's token, if it was written before
+    last_dates: Mapping[str, str] = {}  # the latest date in each series of numbers
+    is_new: bool = False  # the invoice does not exist yet
 
     @property
     def balance(self) -> Decimal:
@@ -77,6 +84,10 @@ def change_keys(keys: BillingKeys, change: Change) -> list[str]:
         keys.credited(next_),
         keys.invoices,
         keys.customer(change.before.customer_key),
+        keys.open,
+        keys.to_adjust,
+        keys.series_dates,
+        keys.line_tokens(change.before.customer_key),
     ]
 
 
@@ -110,9 +121,12 @@ def change_arguments(
         series,
         known,
         change.first,
+        change.date or date_text(snapshot.at),
+        "" if change.date is None else "1",
         "" if note is None else note.id,
         *_counted(change.timestamp_fields),
-        "1" if change.is_issue else "",
+        _CHOICE[change.waits],
+        _CHOICE[change.is_pending],
         made_by(change),
         b"" if logged is None else encode_change(logged)[:-1],
         *_counted(set_),
@@ -120,8 +134,11 @@ def change_arguments(
         *_counted([] if note is None else note_fields(note)),
         "" if change.draft is None else change.draft.id,
         invoice.start,
-        "1" if change.draft is not None and change.draft.subtotal else "",
+        "1" if change.draft is not None and (change.draft.subtotal or change.draft.manual) else "",
         *_counted([] if change.draft is None else edition_fields(change.draft)),
+        invoice.opened_at or invoice.end,
+        *_counted(billed_fields(invoice) if snapshot.is_new else []),
+        "1" if change.for_customer else "",
     ]
 
 
@@ -158,5 +175,5 @@ def _changed_fields(before: Invoice, after: Invoice) -> tuple[list[Argument], li
         if value is None and old[name] is not None:
             removed.append(name)
         elif value != old[name]:
-            words += [name, plain(value) if isinstance(value, Decimal) else value]
+            words += [name, value if isinstance(value, int) else field_text(value)]
     return words, removed

@@ -4,13 +4,16 @@ A head has two writers with separate fields: the biller writes the sums, operati
 neither overwrites the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from witnd.domain.invoices.invoice import KINDS, Invoice, Row, Status
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.sums import Sums, TaxOverride
+from witnd.domain.invoices.tax import ManualLine, TaxRow
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import plain
 from witnd.store.errors import DamagedInvoice, Unsafe
@@ -20,6 +23,16 @@ FORMAT: Final = 1
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
+# Parts of a head are JSON: a person can read them, and no other program has to.
+_json = msgspec.json.Encoder().encode
+_sums = msgspec.json.Decoder(Sums).decode
+_amounts = msgspec.json.Decoder(dict[str, Decimal]).decode
+_manual = msgspec.json.Decoder(tuple[ManualLine, ...]).decode
+_overrides = msgspec.json.Decoder(tuple[TaxOverride, ...]).decode
+_tax_rows = msgspec.json.Decoder(tuple[TaxRow, ...]).decode
+_issue_data = msgspec.json.Decoder(IssueData).decode
+
+T = TypeVar("T")
 RESTORE = "restore the keys of this invoice from a backup of Redis; settlement continues meanwhile"
 
 
@@ -45,6 +58,7 @@ def encode_row(row: Row) -> bytes:
             None if row.corrects is None else bytes.fromhex(row.corrects),
             row.reason,
             row.repaired_at,
+            *(() if row.tax is None else (row.tax,)),
         )
     )
 
@@ -63,7 +77,7 @@ def _decode_row(record: bytes) -> Row:
     fields = _unpack(record)
     _check_format(fields[0])
     (_, kind, id_, agent, card, price, amount, exact, at_close, per_unit, outcome, resolved, contract, unit, working,
-     corrects, reason, repaired) = fields  # fmt: skip
+     corrects, reason, repaired, *tax) = fields  # fmt: skip
     return Row(
         id=derived_id("line", outcome) if id_ is None else id_.hex(),
         kind=KINDS[kind],
@@ -82,6 +96,7 @@ def _decode_row(record: bytes) -> Row:
         corrects=None if corrects is None else corrects.hex(),
         reason=reason,
         repaired_at=repaired,
+        tax=tax[0] if tax else None,
     )
 
 
@@ -114,6 +129,7 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         unrated=int(fields["unrated"]),
         subtotal=finite(fields["subtotal"]),
         closed=closed == "1",
+        sums=_part(fields, "sums", _sums, None),
         revision=int(fields.get("revision", "0")),
         status=_status(status),
         number=fields.get("number"),
@@ -122,11 +138,18 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         voided_at=_instant(fields, "voided_at"),
         reason=fields.get("reason"),
         credited=finite(fields.get("credited", "0")),
+        credit_sums=_part(fields, "credit_sums", _amounts, {}),
+        commitment_credited=finite(fields.get("commitment_credited", "0")),
+        manual=_part(fields, "manual", _manual, ()),
+        overrides=_part(fields, "overrides", _overrides, ()),
         total=finite(fields["total"]) if "total" in fields else None,
         issue_date=fields.get("issue_date"),
         due_date=fields.get("due_date"),
         balance_used=finite(fields.get("balance_used", "0")),
         noted=finite(fields.get("noted", "0")),
+        noted_net=finite(fields.get("noted_net", "0")),
+        note_taxes=_part(fields, "note_taxes", _tax_rows, ()),
+        issue_data=_part(fields, "issue_data", _issue_data, None),
         notes_applied=finite(fields.get("notes_applied", "0")),
         notes=int(fields.get("notes", "0")),
         payments_total=finite(fields.get("payments_total", "0")),
@@ -158,11 +181,28 @@ def billed_fields(invoice: Invoice) -> list[str | int]:
     ]  # fmt: skip
 
 
+def sums_fields(invoice: Invoice) -> list[str | int]:
+    """Return the sums of a closed invoice by tax key, as arguments of HSET."""
+    return ["sums", field_text(invoice.sums)]
+
+
+def field_text(part: object) -> str:
+    """Return the stored text of a part of a head."""
+    if isinstance(part, Decimal):
+        return plain(part)
+    return part if isinstance(part, str) else _json(part).decode()
+
+
 def edition_fields(invoice: Invoice) -> list[str | int]:
     """Return the fields of the draft of a next edition, as arguments of HSET. The script adds `opened_at`."""
     return [
         *billed_fields(invoice),
+        *sums_fields(invoice),
         "credited", plain(invoice.credited),
+        "credit_sums", field_text(invoice.credit_sums),
+        "commitment_credited", plain(invoice.commitment_credited),
+        "manual", field_text(invoice.manual),
+        "overrides", field_text(invoice.overrides),
         "edition", invoice.edition,
         "revises", invoice.revises or "",
         "revises_number", invoice.revises_number or "",
@@ -177,6 +217,11 @@ def grown_fields(invoice: Invoice) -> list[str | int]:
         "subtotal", plain(invoice.subtotal),
         "digits", invoice.digits,
     ]  # fmt: skip
+
+
+def _part(fields: Mapping[str, str], name: str, decode: Callable[[str], T], absent: T) -> T:
+    text = fields.get(name)
+    return absent if text is None else decode(text)
 
 
 def _status(text: Status) -> Status:

@@ -253,6 +253,11 @@ class Ledger:
         flat = (await self.ask(("ZRANGE", self.keys.to_issue, start, start + most - 1, "WITHSCORES")))[0]
         return [(flat[i].decode(), score_to_int(flat[i + 1])) for i in range(0, len(flat), 2)]
 
+    async def to_adjust(self, until: int, start: int, most: int) -> list[str]:
+        """Return a page of the drafts with manual lines whose period ends by an instant (ms)."""
+        limit = ("LIMIT", start, most)
+        return [id_.decode() for id_ in (await self.ask(("ZRANGEBYSCORE", self.keys.to_adjust, 0, until, *limit)))[0]]
+
     async def draft_rows(self, id_: str, partition: int, start: int, most: int) -> list[tuple[Row, bytes]]:
         """Return a page of an open draft's rows from one partition, each with its stored form."""
         found = (await self.ask(("LRANGE", self.keys.rows(id_, partition), start, start + most - 1)))[0]

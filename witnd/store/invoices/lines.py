@@ -1,8 +1,8 @@
 """Pages of an invoice's rows, with cursors.
 
-Rows are sorted by `resolved_at` and key; then follow rows of the closed period, then credits. In a closed invoice a
-cursor is an index in a list. An open invoice still gains rows, so its cursor is the sort key of the last returned row.
-A row that arrives before that position is not in later pages.
+Rows are sorted by `resolved_at` and key; then follow rows of the closed period, manual lines, then credits. In a closed
+invoice a cursor is an index in a list. An open invoice still gains rows, so its cursor is the sort key of the last
+returned row. A row that arrives before that position is not in later pages.
 
 `rows` reads all rows, or the row of one outcome.
 """
@@ -15,6 +15,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.manual import manual_rows
 from witnd.store.invoices.codec import decode_row
 from witnd.store.invoices.rows import ClosedMeanwhile, Order, Rows, row_order
 from witnd.store.keys import BillingKeys
@@ -22,6 +23,8 @@ from witnd.store.page import InvalidCursor, Page
 
 _CURSOR: Final = re.compile(r"([a-z]+)-([0-9]{1,15})", re.ASCII)
 _OPEN: Final = re.compile(r"open-([0-9]{1,15})-([A-Za-z0-9_-]{1,2000})", re.ASCII)
+# The sources that an open invoice has too, by their names in cursors.
+_MANUAL: Final = "manual"
 _CREDITS: Final = "credits"
 
 # Rows per read in a search, and the limit of a search for a row by id.
@@ -46,7 +49,7 @@ class Lines:
     async def page(self, invoice: Invoice, limit: int, after: str | None = None) -> Page[Row]:
         """Return a page of rows. Raises InvalidCursor, and StaleCursor if the invoice was closed meanwhile."""
         found: list[Row] = []
-        if not invoice.closed and not (after or "").startswith(_CREDITS):
+        if not invoice.closed and not (after or "").startswith((_MANUAL, _CREDITS)):
             order = None if after is None else _decode_cursor(after)
             try:
                 found = await self._rows.open_rows(invoice, limit + 1, order)
@@ -55,16 +58,13 @@ class Lines:
             if len(found) > limit:
                 return Page(found[:limit], _encode_cursor(found[limit - 1]))
             after = None
-        sources = self._sources(invoice)
-        if not invoice.closed:
-            sources = {_CREDITS: sources[_CREDITS]}
-        names = list(sources)
+        names = ["lines", _MANUAL, _CREDITS] if invoice.closed else [_MANUAL, _CREDITS]
         index, start = _start_position(names, after)
         while index < len(names):
             room = limit - len(found)
-            records = await self._read(invoice, sources[names[index]], start, room + 1)
-            found += [decode_row(record) for record in records[:room]]
-            if len(records) > room:
+            rows = await self._rows_of(invoice, names[index], start, room + 1)
+            found += rows[:room]
+            if len(rows) > room:
                 return Page(found, f"{names[index]}-{start + room}")
             index, start = index + 1, 0
         return Page(found, None)
@@ -74,8 +74,13 @@ class Lines:
 
         Raises SearchLimit if a large invoice has more rows than a search reads, and StaleCursor.
         """
-        sources = [name for source, name in self._sources(invoice).items() if source != _CREDITS]
-        starts = [(sources[0], invoice.lines), (sources[0], 0)] if invoice.closed else [(name, 0) for name in sources]
+        for row in manual_rows(invoice):
+            if row.id == id_:
+                return row
+        keys = self._keys
+        starts = [(keys.lines(invoice.id), first) for first in (invoice.lines, 0)]
+        if not invoice.closed:
+            starts = [(keys.rows(invoice.id, number), 0) for number in range(self._partitions)]
         looked_at = 0
         for name, first in starts:
             start = first
@@ -89,14 +94,11 @@ class Lines:
                     raise SearchLimit(f"no line with this id is among the first {LOOKED_AT_MAX} lines")
         return None
 
-    def _sources(self, invoice: Invoice) -> dict[str, str]:
-        """Return the lists of the invoice's rows in order, by their names in cursors."""
-        keys, id_ = self._keys, invoice.id
-        if invoice.closed:
-            rows = {"lines": keys.lines(id_)}
-        else:
-            rows = {f"rows{number}": keys.rows(id_, number) for number in range(self._partitions)}
-        return rows | {_CREDITS: keys.credits(id_)}
+    async def _rows_of(self, invoice: Invoice, source: str, start: int, count: int) -> list[Row]:
+        if source == _MANUAL:
+            return manual_rows(invoice)[start : start + count]
+        name = self._keys.credits(invoice.id) if source == _CREDITS else self._keys.lines(invoice.id)
+        return [decode_row(record) for record in await self._read(invoice, name, start, count)]
 
     async def _read(self, invoice: Invoice, name: str, start: int, count: int) -> list[bytes]:
         try:

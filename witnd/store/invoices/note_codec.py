@@ -6,15 +6,17 @@ from typing import Final
 import msgspec
 
 from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.invoices.tax import TaxRow
 from witnd.domain.values.money import plain
 from witnd.store.errors import DamagedInvoice, Unsafe
-from witnd.store.invoices.codec import RESTORE, decode_row, encode_row, finite
+from witnd.store.invoices.codec import RESTORE, decode_row, encode_row, field_text, finite
 from witnd.store.records.sealed import DAMAGE
 
 FORMAT: Final = 1
 
 _pack = msgspec.msgpack.Encoder().encode
 _rows = msgspec.msgpack.Decoder(list[bytes]).decode
+_tax_rows = msgspec.json.Decoder(tuple[TaxRow, ...]).decode
 
 
 def note_fields(note: CreditNote) -> list[str | bytes | int]:
@@ -30,6 +32,7 @@ def note_fields(note: CreditNote) -> list[str | bytes | int]:
         "applied", plain(note.applied),
         "reason", note.reason,
         "rows", _pack([encode_row(row) for row in note.rows]),
+        *(["tax_rows", field_text(note.tax_rows)] if note.tax_rows else []),
     ]  # fmt: skip
 
 
@@ -59,6 +62,7 @@ def _decode_note(id_: str, raw: Mapping[bytes, bytes]) -> CreditNote:
         applied=finite(fields["applied"]),
         reason=fields["reason"],
         rows=tuple(decode_row(row) for row in _rows(raw[b"rows"])),
+        tax_rows=_tax_rows(fields["tax_rows"]) if "tax_rows" in fields else (),
         number=fields["number"],
         issued_at=int(fields["issued_at"]),
     )

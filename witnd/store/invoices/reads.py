@@ -9,9 +9,8 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from witnd.domain.invoices.credit import note_id
 from witnd.domain.invoices.invoice import Invoice, invoice_id
-from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.invoices.operations import CreditNote, note_id
 from witnd.domain.invoices.payment import Payment, payments_of
 from witnd.domain.values.period import Calendar
 from witnd.store.errors import DamagedInvoice
@@ -142,6 +141,12 @@ class Invoices(Operations):
         while invoice.revised_by is not None and (following := await self.get(invoice.revised_by)) is not None:
             invoice = following
         return invoice
+
+    async def server_ms(self) -> int:
+        """Return the clock of the invoices' server in ms."""
+        with redis_errors():
+            seconds, micros = await self._client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def calendar(self) -> Calendar | None:
         """Return the calendar of periods, or None before the first invoice."""

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.manual import manual_rows
 from witnd.domain.outcomes.partitioning import possible_partitions
 from witnd.store.errors import StoreRefused
 from witnd.store.invoices.codec import decode_row
@@ -35,13 +36,15 @@ class Rows:
         self._partitions = partitions
 
     async def of_invoice(self, invoice: Invoice) -> AsyncIterator[Row]:
-        """Iterate over all rows: outcomes, rows of the closed period, then credits, oldest first."""
+        """Iterate over all rows: outcomes, rows of the closed period, manual lines, then credits, oldest first."""
         if invoice.closed:
             async for record in self._records(invoice, self._keys.lines(invoice.id)):
                 yield decode_row(record)
         else:
             async for row in self._outcome_rows(invoice):
                 yield row
+        for row in manual_rows(invoice):
+            yield row
         async for row in self.credits(invoice):
             yield row
 

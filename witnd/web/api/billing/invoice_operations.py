@@ -56,9 +56,17 @@ class VoidIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class IssueIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """With `dry_run`, nothing is changed: the response shows the invoice as it would be issued, without a number."""
+    """`date`: an issue date before today, but not before the last day of the period or the latest date in the series.
+    With `dry_run`, nothing is changed: the response shows the invoice as it would be issued, without a number."""
 
+    date: str | None = None
     dry_run: bool = False
+
+
+class Issued(InvoiceJson, frozen=True, kw_only=True):
+    """The issued invoice. `warnings` says what it lacks to be sent to a customer."""
+
+    warnings: list[str]
 
 
 class ReviseIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,14 +95,16 @@ class CreditIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     repeatable=True,
     body=IssueIn,
     optional_body=True,
-    answer=InvoiceJson,
+    answer=Issued,
     refusals=("CONFLICT",),
 )
-async def issue_invoice(call: Call[Any]) -> InvoiceJson:
+async def issue_invoice(call: Call[Any]) -> Issued:
     body: IssueIn = call.body()
     found = await invoices.named(call.services, call.path["id"])
-    done = await invoices.issue(call.services, author(call), found, dry_run=body.dry_run)
-    return invoice_json(done.invoice)
+    done = await invoices.issue(call.services, author(call), found, date=body.date, dry_run=body.dry_run)
+    head = invoice_json(done.invoice)
+    fields = {name: getattr(head, name) for name in InvoiceJson.__struct_fields__}
+    return Issued(**fields, warnings=invoices.warnings(done.invoice))
 
 
 @route(

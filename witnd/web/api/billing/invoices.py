@@ -5,10 +5,11 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.app.errors import invalid
-from witnd.app.invoices import exports, lines
+from witnd.app.invoices import document, exports, lines
 from witnd.app.invoices import operations as invoices
+from witnd.app.invoices.document import InvoiceInFull
 from witnd.app.invoices.exports import TABLE_TYPES, TYPES, Form, Table, What
-from witnd.app.invoices.operations import InvoiceInFull, wanted
+from witnd.app.invoices.operations import wanted
 from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json
 from witnd.web.http.download import download
 from witnd.web.http.route import Call, Listing, Stream, route
@@ -115,7 +116,7 @@ async def read_invoice(call: Call[OneInvoice]) -> InvoiceInFull | Stream:
         return download(
             await exports.one_invoice(call.services, found, query.format, query.what, query.stripe_customer)
         )
-    return await invoices.in_full(call.services, found)
+    return await document.in_full(call.services, found)
 
 
 @route(

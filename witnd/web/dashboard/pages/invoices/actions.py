@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from witnd.app.errors import Refused, invalid
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices import payments
+from witnd.app.invoices.change import Reused
 from witnd.app.invoices.facts import Facts
-from witnd.app.invoices.operations import Reused
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.operations import Unchanged
 from witnd.store.invoices.change import Operation

@@ -8,8 +8,8 @@ from typing import Final
 from witnd.app.errors import Refused, invalid, unavailable
 from witnd.app.invoices import credit as crediting
 from witnd.app.invoices import operations as invoices
+from witnd.app.invoices.change import Reused
 from witnd.app.invoices.credit import Credit, Item
-from witnd.app.invoices.operations import Reused
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values.money import exact_sum, minor_text
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import Refused
-from witnd.app.invoices import exports, lines
+from witnd.app.invoices import document, exports, lines
 from witnd.app.invoices import operations as invoices
 from witnd.billing.export import wording
 from witnd.billing.export.page_view import SheetView, invoice_view
@@ -120,7 +120,7 @@ async def invoice_page(
 ) -> HtmlPage:
     """Return the page of an invoice. `doing`: the action that was `refused`; its form keeps the input."""
     services = request.services
-    full = await invoices.in_full(services, invoice)
+    full = await document.in_full(services, invoice)
     found = await lines.of_invoice(services, invoice, LIMIT, request.query.get("after"))
     given = await services.invoices.credited(invoice.id, [line.id for line in found.data])
     name = name_of(invoice)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from witnd.app.errors import Refused
 from witnd.app.invoices import balances
-from witnd.app.invoices.operations import Reused
+from witnd.app.invoices.change import Reused
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.invoices.actions import check_confirmed, facts_of
 from witnd.web.dashboard.present.words import link, number

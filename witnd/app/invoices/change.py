@@ -1,0 +1,66 @@
+"""Execute an operation on an invoice once, and log it in the same step."""
+
+from collections.abc import Callable, Sequence
+
+from witnd.app.errors import Refused
+from witnd.app.services import Services
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.operations import Decision, Refusal, Unchanged, reason_refusal
+from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.values.mistake import Mistake
+from witnd.store.access.change_log import Author
+from witnd.store.invoices.change import Operation
+from witnd.store.invoices.change_arguments import Snapshot
+from witnd.store.invoices.change_entries import entry_maker
+
+
+def check_reason(reason: str) -> None:
+    if (wrong := reason_refusal(reason)) is not None:
+        raise Refused(
+            "VALIDATION_ERROR", f"reason: {wrong.problem}", [Mistake("reason", str(wrong))], remedy=wrong.remedy
+        )
+
+
+async def do(
+    services: Services,
+    author: Author,
+    invoice: Invoice,
+    operation: str,
+    decide: Callable[[Snapshot], Decision],
+    *,
+    rows: Sequence[str] = (),
+    token: str | None = None,
+    dry_run: bool = False,
+    new: Invoice | None = None,
+) -> Operation | Unchanged:
+    """Execute an operation once, and log it in the same step. With `dry_run`, only decide it. `new`: the invoice, if it
+    may not exist yet. Raise CONFLICT if the domain refuses it.
+
+    `token` identifies the operation across calls; by default it follows from the author's idempotency key. Invoices
+    store tokens, so their form must never change: a repeated credit would count as a new one.
+    """
+    key = author.idempotency_key
+    if token is None and key is not None:
+        token = derived_id("api", operation, key)
+    logged = entry_maker(author, operation)
+    done = await services.invoices.do(
+        invoice.id, decide, rows=rows, token=token, logged=logged, dry_run=dry_run, new=new
+    )
+    if isinstance(done, Refusal):
+        raise Refused("CONFLICT", done.problem, remedy=done.remedy)
+    return done
+
+
+class Reused(Refused):
+    """The idempotency key was used for another operation. `how`: what that operation did."""
+
+    how = ""
+
+
+def reuse_error(author: Author, how: str) -> Reused:
+    """Return the error for a reused key. `how`: what the earlier operation did, as words that follow "it "."""
+    refused = Reused(
+        "CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: it {how}; choose another key"
+    )
+    refused.how = how
+    return refused

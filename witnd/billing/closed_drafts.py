@@ -1,0 +1,114 @@
+"""Closed drafts: adjust their discounts, and issue them after their grace."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, Protocol
+
+import structlog
+
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices.operations import Refusal
+from witnd.store.errors import DamagedInvoice
+from witnd.store.invoices.ledger import Ledger
+
+# Drafts per page.
+PAGE: Final = 100
+# Longest wait for a line, because calendar settings and the clock are checked this often.
+IDLE_MS: Final = 10_000
+
+log = structlog.get_logger()
+
+
+class Scheduled(Protocol):
+    """The operations that the schedule makes. Each takes the id of an invoice, and may be repeated."""
+
+    async def issue(self, id_: str) -> Refusal | None:
+        """Issue a closed draft. Return why it is not issued now, or None."""
+
+    async def adjust(self, id_: str) -> bool:
+        """Reduce the discounts of a closed draft. Return whether it was a draft."""
+
+
+class ClosedDrafts:
+    """Adjusts and issues. `safe` returns whether Redis is safe to store invoices in."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        catalogue: Catalogue,
+        operations: Scheduled,
+        safe: Callable[[], Awaitable[bool]],
+        call: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]],
+        grace_ms: int,
+    ) -> None:
+        self.is_adjusted = False  # whether the discounts of all closed drafts are adjusted
+        self.trouble: str | None = None  # why a draft that is due is not issued
+        self._ledger = ledger
+        self._catalogue = catalogue
+        self._operations = operations
+        self._safe = safe
+        self._call = call
+        self._grace_ms = grace_ms
+        self._refused: dict[str, Refusal] = {}  # the logged refusals of drafts that are due
+
+    async def adjust(self, closed_to: int) -> None:
+        """Reduce the discounts of drafts whose period has closed, to what their rows allow."""
+        if self.is_adjusted:
+            return
+        left = 0
+        while ids := await self._call("reading drafts", partial(self._ledger.to_adjust, closed_to, left, PAGE)):
+            await self._load_catalogue()
+            for id_ in ids:
+                # A damaged draft stays in the list, so that others are adjusted.
+                if not await self._try("adjusting discounts", partial(self._operations.adjust, id_)):
+                    left += 1
+        self.is_adjusted = True
+
+    async def issue(self, now_ms: int) -> int:
+        """Issue closed drafts after their grace. Return the time (ms) until the next one is due."""
+        due, left, issued = now_ms - self._grace_ms, 0, 0
+        self.trouble = None
+        wait_ms = IDLE_MS
+        while True:
+            found = await self._call("looking at closed drafts", partial(self._ledger.to_issue, left, PAGE))
+            ripe = [id_ for id_, end in found if end <= due]
+            if ripe and not await self._call("judging Redis", self._safe):
+                return IDLE_MS
+            if ripe:
+                # The parties and taxes are those at issue.
+                await self._load_catalogue()
+            for id_ in ripe:
+                if await self._try("issuing an invoice", partial(self._issue, id_)):
+                    issued += 1
+                else:
+                    left += 1
+            if len(ripe) < len(found):
+                wait_ms = min(IDLE_MS, found[len(ripe)][1] - due)
+            if len(ripe) < PAGE:
+                break
+        if issued:
+            log.info("billing.issued", invoices=issued)
+        return wait_ms
+
+    async def _issue(self, id_: str) -> bool:
+        """Issue a draft. A refusal is logged once; until its cause is removed, the draft waits."""
+        refusal = await self._operations.issue(id_)
+        if refusal is None:
+            self._refused.pop(id_, None)
+            return True
+        self.trouble = f"draft {id_} is not issued: {refusal}"
+        if self._refused.get(id_) != refusal:
+            self._refused[id_] = refusal
+            log.error("billing.not_issued", invoice=id_, reason=refusal.problem, remedy=refusal.remedy)
+        return False
+
+    async def _try(self, doing: str, operation: Callable[[], Awaitable[bool]]) -> bool:
+        """Run an operation on a draft. If it is damaged, it is skipped."""
+        try:
+            return bool(await self._call(doing, operation))
+        except DamagedInvoice as damaged:
+            self.trouble = str(damaged)
+            return False
+
+    async def _load_catalogue(self) -> None:
+        await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))

@@ -1,0 +1,56 @@
+"""The operations on invoices that the schedule makes: issue a closed draft, and adjust its discounts before."""
+
+from typing import Final
+
+import structlog
+
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices.issue import issue
+from witnd.domain.invoices.issue_terms import issue_terms, tax_table
+from witnd.domain.invoices.manual import adjust
+from witnd.domain.invoices.operations import Decision, Refusal, Series, Unchanged
+from witnd.store.invoices.change import Operation, Operations
+from witnd.store.invoices.change_arguments import Snapshot
+
+# One token: it is the same operation, also after a restart of the daemon.
+ISSUE_ID: Final = "schedule"
+
+log = structlog.get_logger()
+
+
+class ScheduledOperations:
+    """Issues and adjusts invoices by their ids. Calls may be repeated. The catalogue must be up to date."""
+
+    def __init__(self, invoices: Operations, catalogue: Catalogue, series: Series) -> None:
+        self._invoices = invoices
+        self._catalogue = catalogue
+        self._series = series
+        self._is_warned = False
+
+    async def issue(self, id_: str) -> Refusal | None:
+        """Issue a closed draft. Return why it is not issued now, or None."""
+
+        def decide(seen: Snapshot) -> Decision:
+            terms = issue_terms(self._catalogue, seen.invoice, seen.at)
+            return issue(seen.invoice, seen.balance, self._series, seen.at, terms)
+
+        done = await self._invoices.do(id_, decide, token=ISSUE_ID)
+        if isinstance(done, Operation):
+            self._warn(done)
+        return done if isinstance(done, Refusal) else None
+
+    async def adjust(self, id_: str) -> bool:
+        """Reduce the discounts of an invoice whose period has closed. Return whether that was needed."""
+
+        def decide(seen: Snapshot) -> Decision:
+            return adjust(seen.invoice, tax_table(self._catalogue, seen.invoice, seen.at))
+
+        done = await self._invoices.do(id_, decide)
+        return not isinstance(done, Refusal | Unchanged)
+
+    def _warn(self, done: Operation) -> None:
+        data = done.invoice.issue_data
+        if not self._is_warned and data is not None and data.seller is None:
+            self._is_warned = True
+            remedy = "add a [seller] to the catalogue, and issue corrected invoices with `witnd invoices revise`"
+            log.warning("billing.no_seller", invoice=done.invoice.number, remedy=remedy)

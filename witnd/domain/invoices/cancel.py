@@ -1,0 +1,147 @@
+"""Void an issued invoice, or revise it."""
+
+from decimal import Decimal
+from typing import Final
+
+from msgspec.structs import replace
+
+from witnd.domain.invoices.invoice import Invoice, edition_id
+from witnd.domain.invoices.operations import (
+    Change,
+    CreditNote,
+    Decision,
+    Refusal,
+    Series,
+    Unchanged,
+    amount_text,
+    end_of_day,
+    invoice_label,
+    note_id,
+    reason_refusal,
+)
+from witnd.domain.values.money import plus
+
+_ZERO: Final = Decimal(0)
+
+
+def void(invoice: Invoice, balance: Decimal, reason: str, series: Series, at: int) -> Decision:
+    """Void an issued invoice: write its money off, and return the used balance to the customer. If it has taxes, a
+    credit note cancels it. `series` is that of credit notes, `at` the server's clock in ms."""
+    if (wrong := reason_refusal(reason)) is not None:
+        return wrong
+    if invoice.status == "void":
+        return Unchanged(invoice)
+    if (wrong := _cancel_refusal(invoice, "voided")) is not None:
+        return wrong
+    return replace(_cancelled(invoice, balance, reason, series, at), operation="void")
+
+
+def revise(invoice: Invoice, balance: Decimal, reason: str, series: Series, at: int) -> Decision:
+    """Void an issued invoice, and open a draft with the same rows as its next edition."""
+    if (wrong := reason_refusal(reason)) is not None:
+        return wrong
+    if invoice.status == "void":
+        if invoice.revised_by is not None:
+            return Unchanged(invoice)
+        return Refusal(f"{invoice_label(invoice)} is void, so it cannot be revised", "its money is written off")
+    if (wrong := _cancel_refusal(invoice, "revised")) is not None:
+        return wrong
+    change = _cancelled(invoice, balance, reason, series, at)
+    draft = _next_edition(invoice)
+    after = replace(change.after, revised_by=draft.id)
+    return replace(change, operation="revise", after=after, draft=draft, made=draft.id)
+
+
+def _next_edition(invoice: Invoice) -> Invoice:
+    edition = invoice.edition + 1
+    return Invoice(
+        id=edition_id(invoice, edition),
+        customer_key=invoice.customer_key,
+        currency=invoice.currency,
+        digits=invoice.digits,
+        start=invoice.start,
+        end=invoice.end,
+        period=invoice.period,
+        lines=invoice.lines,
+        unrated=invoice.unrated,
+        subtotal=invoice.subtotal,
+        closed=True,
+        sums=invoice.sums,
+        credited=invoice.credited,
+        credit_sums=invoice.credit_sums,
+        commitment_credited=invoice.commitment_credited,
+        manual=invoice.manual,
+        overrides=invoice.overrides,
+        edition=edition,
+        revises=invoice.id,
+        revises_number=invoice.number,
+    )
+
+
+def _cancelled(invoice: Invoice, balance: Decimal, reason: str, series: Series, at: int) -> Change:
+    """Return the change that voids an invoice. With taxes, it has a credit note over the whole total, which is applied
+    in full, because the used balance is returned first."""
+    note = None
+    after = replace(
+        invoice,
+        revision=invoice.revision + 1,
+        status="void",
+        reason=reason,
+        paid_at=None,
+        balance_used=_ZERO,
+    )
+    if invoice.tax_rows:
+        assert invoice.number is not None, invoice
+        assert invoice.total is not None, invoice
+        note = CreditNote(
+            id=note_id(invoice.id, invoice.notes),
+            invoice=invoice.id,
+            invoice_number=invoice.number,
+            customer_key=invoice.customer_key,
+            currency=invoice.currency,
+            digits=invoice.digits,
+            amount=invoice.net,
+            applied=invoice.total,
+            reason=reason,
+            rows=(),
+            tax_rows=invoice.tax_rows,
+        )
+        after = replace(
+            after,
+            noted=invoice.total,
+            noted_net=invoice.net,
+            notes_applied=invoice.total,
+            note_taxes=invoice.tax_rows,
+            notes=invoice.notes + 1,
+        )
+    return Change(
+        operation="void",
+        before=invoice,
+        after=after,
+        series=None if note is None else series.name_at(at),
+        first=series.first,
+        until=None if note is None else end_of_day(at),
+        balance=plus(balance, invoice.balance_used) if invoice.balance_used else None,
+        note=note,
+    )
+
+
+def _cancel_refusal(invoice: Invoice, participle: str) -> Refusal | None:
+    """Return why an invoice cannot be voided or revised, or None."""
+    label = invoice_label(invoice)
+    if invoice.status == "draft":
+        return Refusal(f"{label} is not issued, so it cannot be {participle}", "credit the wrong rows instead")
+    if invoice.live_payments:
+        many = "a payment" if invoice.live_payments == 1 else f"{invoice.live_payments} payments"
+        has = "is paid by" if invoice.status == "paid" else "has"
+        return Refusal(
+            f"{label} {has} {many}, so it cannot be {participle}",
+            "credit the wrong rows instead, or reverse its payments first",
+        )
+    if invoice.notes:
+        noted = amount_text(invoice.noted, invoice)
+        return Refusal(
+            f"{label} has credit notes over {noted}, which would be given back twice",
+            "credit the rest of it instead",
+        )
+    return None

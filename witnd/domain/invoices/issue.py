@@ -1,0 +1,124 @@
+"""Issue a closed draft: what it says and owes is fixed then."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+from msgspec.structs import replace
+
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.issue_terms import IssueTerms
+from witnd.domain.invoices.operations import (
+    DAY_MS,
+    Change,
+    Decision,
+    Refusal,
+    Series,
+    Unchanged,
+    amount_text,
+    date_ms,
+    date_text,
+    end_of_day,
+    invoice_label,
+    with_payment_status,
+)
+from witnd.domain.invoices.tax import available, reduced, tax_rows, tax_sum, untaxed
+from witnd.domain.values import instant
+from witnd.domain.values.money import difference, plain, plus
+
+_NO_DATES: Final[Mapping[str, str]] = {}
+
+
+def issue(
+    invoice: Invoice,
+    balance: Decimal,
+    series: Series,
+    at: int,
+    terms: IssueTerms,
+    *,
+    date: str | None = None,
+    last_dates: Mapping[str, str] = _NO_DATES,
+) -> Decision:
+    """Issue a closed draft: fix its parties, taxes, total and dates, and pay as much of it as the customer's balance
+    covers. If nothing remains due, it is paid.
+
+    `at` is the server's clock in ms. `date`: an earlier issue date than today. `last_dates`: the latest date in each
+    series.
+    """
+    if invoice.status == "issued" or (invoice.status == "paid" and not invoice.live_payments and not invoice.notes):
+        return Unchanged(invoice)  # the issue itself may have paid it
+    if invoice.status != "draft":
+        return Refusal(f"{invoice_label(invoice)} is {invoice.status}", "an invoice can be issued only once")
+    if not invoice.closed:
+        end = instant.render(invoice.end)
+        return Refusal(
+            f"{invoice_label(invoice)} is open until its period ends at {end}",
+            "issue it after the daemon has closed the period",
+        )
+    name = series.name_on(date or date_text(at))
+    wrong = _date_refusal(invoice, date, date_text(at), last_dates.get(name, "")) or _tax_refusal(invoice, terms)
+    if wrong is not None:
+        return wrong
+    table = terms.data.table
+    reduced_to_fit = replace(invoice, manual=reduced(invoice.taxed, table))
+    rows = tax_rows(reduced_to_fit.taxed, table)
+    total = plus(reduced_to_fit.net, tax_sum(rows))
+    used = min(balance, total)
+    issued_on = date or date_text(at)
+    after = replace(
+        reduced_to_fit,
+        revision=invoice.revision + 1,
+        status="issued",
+        total=total,
+        issue_data=replace(terms.data, tax_rows=rows),
+        balance_used=used,
+        issue_date=issued_on,
+        due_date=date_text(date_ms(issued_on) + terms.days * DAY_MS),
+    )
+    return Change(
+        operation="issue",
+        before=invoice,
+        after=with_payment_status(after),
+        series=name,
+        first=series.first,
+        until=end_of_day(at),
+        balance=difference(balance, used),
+        waits=False,
+        is_pending=False if invoice.manual else None,
+        date=issued_on if date is not None else None,
+    )
+
+
+def _date_refusal(invoice: Invoice, date: str | None, today: str, latest: str) -> Refusal | None:
+    """Return why an issue date cannot be used, or None. `latest`: the latest date in the series."""
+    if date is None:
+        return None
+    last_day = date_text(invoice.end - 1)
+    if date > today:
+        return Refusal(f"the issue date {date} is in the future", f"use a date from {last_day} to {today}")
+    if date < last_day:
+        return Refusal(f"the issue date {date} is before the last day of the period, {last_day}", "use a later date")
+    if date < latest:
+        return Refusal(
+            f"the issue date {date} is before {latest}, the date of an earlier number of the series",
+            f"use a date from {latest} to {today}",
+        )
+    return None
+
+
+def _tax_refusal(invoice: Invoice, terms: IssueTerms) -> Refusal | None:
+    """Return why the taxes of an invoice cannot be computed, or None."""
+    table = terms.data.table
+    if without := untaxed(invoice.taxed, table):
+        said = ", ".join(one.what if one.rows == 1 else f"{one.what} ({one.rows} rows)" for one in without)
+        return Refusal(
+            f"some rows of {invoice_label(invoice)} have a tax, and others have none: {said}",
+            f"set billing.tax of customer {invoice.customer_key}, or the tax of these rows",
+        )
+    for class_, amount in available(invoice.taxed, table).items():
+        if amount < 0:
+            what = (
+                "the net sum" if class_ is None else f"the taxable amount of {class_.category} {plain(class_.rate)} %"
+            )
+            return Refusal(f"{what} is {amount_text(amount, invoice)}", "change the tax of a credited row")
+    return None

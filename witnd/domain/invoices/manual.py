@@ -1,0 +1,203 @@
+"""Lines that a person adds to an invoice before it is issued, and other taxes for single rows.
+
+A discount on an open invoice is a request. When the period has closed, and after each later change, discounts are
+reduced, the newest first, so that no taxable amount is below 0.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from witnd.domain.invoices.invoice import Invoice, Row, row_id
+from witnd.domain.invoices.operations import Change, Decision, Refusal, Unchanged, amount_text, invoice_label
+from witnd.domain.invoices.sums import COMMITMENT, FEES, MANUAL, TaxOverride
+from witnd.domain.invoices.tax import ManualLine, TaxTable, available, key_of, reduced
+from witnd.domain.values.money import difference, exact_sum, plain, plus, product, to_minor
+
+# Manual lines and overrides are part of the head of an invoice, which every list reads.
+MAX_LINES: Final = 100
+MAX_OVERRIDES: Final = 500
+_ZERO: Final = Decimal(0)
+
+
+class NewLine(Struct, frozen=True, kw_only=True):
+    """A manual line as its author gives it. `tax`: a tax key, or empty for that of the customer."""
+
+    description: str
+    quantity: Decimal
+    unit_price: Decimal
+    tax: str = ""
+
+
+def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int) -> Decision:
+    """Add a line to an open invoice or a draft. `table`: the taxes of the draft if it were issued now."""
+    if (wrong := _refusal(invoice, "gets no more lines")) is not None:
+        return wrong
+    if len(invoice.manual) >= MAX_LINES:
+        return Refusal(f"{invoice_label(invoice)} has {MAX_LINES} manual lines", "combine some of them")
+    amount = to_minor(product(new.quantity, new.unit_price), invoice.digits)
+    line = ManualLine(
+        id=row_id(invoice.id, "manual", str(invoice.revision)),
+        description=new.description,
+        quantity=new.quantity,
+        unit_price=new.unit_price,
+        tax=new.tax,
+        amount=amount,
+        applied=amount,
+        added_at=at,
+    )
+    if invoice.closed and amount < 0 and amount.copy_negate() > (most := _largest_discount(invoice, new.tax, table)):
+        return Refusal(
+            f"a discount of {amount_text(amount.copy_negate(), invoice)} would make the taxable amount negative",
+            f"the largest discount that fits is {amount_text(most, invoice)}",
+        )
+    after = replace(invoice, revision=invoice.revision + 1, manual=(*invoice.manual, line))
+    return Change(
+        operation="add_line",
+        before=invoice,
+        after=with_discounts(after, table),
+        waits=True if invoice.closed else None,
+        is_pending=None if invoice.closed else True,
+        made=line.id,
+    )
+
+
+def remove_line(invoice: Invoice, id_: str, table: TaxTable, *, credited: Decimal, zero_invoices: bool) -> Decision:
+    """Remove a manual line before the invoice is issued. `credited`: the sum of its credits. `zero_invoices`: whether
+    an invoice without any amount is issued."""
+    if (wrong := _refusal(invoice, "keeps its lines")) is not None:
+        return wrong
+    if all(line.id != id_ for line in invoice.manual):
+        return Refusal(f"{invoice_label(invoice)} has no manual line {id_!r}", "use the id of one of its manual lines")
+    if credited:
+        return Refusal("the line has credits, so it cannot be removed", "credit the rest of it instead")
+    left = tuple(line for line in invoice.manual if line.id != id_)
+    overrides = tuple(one for one in invoice.overrides if one.row != id_)
+    after = replace(invoice, revision=invoice.revision + 1, manual=left, overrides=overrides)
+    is_empty = invoice.closed and not (left or invoice.subtotal or zero_invoices)
+    return Change(
+        operation="remove_line",
+        before=invoice,
+        after=with_discounts(after, table),
+        waits=False if is_empty else None,
+        made=id_,
+    )
+
+
+def override_tax(
+    invoice: Invoice, row: Row, own: str, tax: str | None, reason: str, table: TaxTable, *, credited: Decimal
+) -> Decision:
+    """Give a row of a draft another tax, or its own again if None. `own`: its own tax key, or empty for that of the
+    customer. `credited`: the sum of its credits."""
+    if (wrong := _refusal(invoice, "keeps its taxes")) is not None:
+        return wrong
+    if not invoice.closed:
+        return Refusal(f"{invoice_label(invoice)} is open", "change the tax of its lines after its period has closed")
+    if row.kind in ("cap", "commitment_cap", "credit"):
+        return Refusal(
+            f"a {row.kind} row has the taxes of the rows that it reduces", "change the tax of these rows instead"
+        )
+    others = tuple(one for one in invoice.overrides if one.row != row.id)
+    before = key_of(row.id, own, invoice.overrides)
+    key = own if tax is None else tax
+    if before == key:
+        return Unchanged(invoice)
+    if len(others) >= MAX_OVERRIDES:
+        return Refusal(
+            f"{invoice_label(invoice)} has {MAX_OVERRIDES} rows with another tax",
+            "set the tax of the customer or of the rate card instead",
+        )
+    override = TaxOverride(
+        row=row.id, place=_place(invoice, row), own=own, tax=key, amount=Decimal(row.amount or 0), reason=reason
+    )
+    sums = dict(invoice.credit_sums)
+    if credited and row.kind != "commitment":
+        sums[before] = difference(sums.get(before, _ZERO), credited)
+        sums[key] = plus(sums.get(key, _ZERO), credited)
+    after = replace(
+        invoice,
+        revision=invoice.revision + 1,
+        overrides=others if key == own else (*others, override),
+        credit_sums={name: amount for name, amount in sums.items() if amount},
+    )
+    return Change(
+        operation="override_tax", before=invoice, after=with_discounts(after, table), made=row.id, reason=reason
+    )
+
+
+def adjust(invoice: Invoice, table: TaxTable) -> Decision:
+    """Reduce the discounts of an invoice whose period has closed, and let it wait for issue."""
+    if invoice.status != "draft" or not invoice.closed:
+        return Unchanged(invoice)
+    after = with_discounts(replace(invoice, revision=invoice.revision + 1), table)
+    waits = True if invoice.manual else None
+    return Change(operation="adjust", before=invoice, after=after, waits=waits, is_pending=False, made=invoice.id)
+
+
+def with_discounts(invoice: Invoice, table: TaxTable) -> Invoice:
+    """Return a draft with its discounts reduced to what fits. An open invoice is returned unchanged."""
+    if not invoice.closed or not invoice.manual:
+        return invoice
+    return replace(invoice, manual=reduced(invoice.taxed, table))
+
+
+def manual_row(invoice: Invoice, line: ManualLine) -> Row:
+    """Return a manual line as a row."""
+    working = None
+    if line.applied != line.amount:
+        working = {
+            "kind": "manual",
+            "requested": format(line.amount, "f"),
+            "applied": format(to_minor(line.applied, invoice.digits), "f"),
+        }
+    return Row(
+        id=line.id,
+        kind="manual",
+        agent_key=None,
+        rate_card="",
+        price_hash=None,
+        amount=format(to_minor(line.applied, invoice.digits), "f"),
+        amount_exact=plain(product(line.quantity, line.unit_price)),
+        rated="manual",
+        price_per_unit=plain(line.unit_price),
+        resolved_at=line.added_at,
+        unit=plain(line.quantity),
+        working=working,
+        tax=line.tax or None,
+        description=line.description,
+    )
+
+
+def manual_rows(invoice: Invoice) -> list[Row]:
+    """Return the manual lines of an invoice as rows, in the order in which they were added."""
+    return [manual_row(invoice, line) for line in invoice.manual]
+
+
+def _largest_discount(invoice: Invoice, tax: str, table: TaxTable) -> Decimal:
+    """Return the largest discount that fits beside those of a draft."""
+    class_ = table.class_of(tax)
+    used = [
+        line.applied
+        for line in invoice.manual
+        if line.applied < 0 and table.class_of(key_of(line.id, line.tax, invoice.overrides)) == class_
+    ]
+    left = exact_sum((available(invoice.taxed, table).get(class_, _ZERO), *used))
+    return max(left, _ZERO)
+
+
+def _place(invoice: Invoice, row: Row) -> int:
+    """Return where a row is counted in the sums of its invoice."""
+    special = {"recurring": FEES, "commitment": COMMITMENT, "manual": MANUAL}
+    if row.kind in special:
+        return special[row.kind]
+    assert invoice.sums is not None, invoice
+    return next(place for place, group in enumerate(invoice.sums.groups) if group.agent == row.agent_key)
+
+
+def _refusal(invoice: Invoice, so: str) -> Refusal | None:
+    if invoice.status == "draft":
+        return None
+    remedy = "credit its rows instead" if invoice.status != "void" else "change another invoice"
+    return Refusal(f"{invoice_label(invoice)} is {invoice.status}, so it {so}", remedy)
