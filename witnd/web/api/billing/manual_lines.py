@@ -38,7 +38,7 @@ class LineTaxIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @route(
     "POST",
     "/v1/invoices/{id}/lines",
-    says="Add a manual line to an open invoice or a draft. A discount on an open invoice is reduced at close to what "
+    says="Add a manual line to a draft. A discount that is added while the period is open is reduced at close to what "
     "fits. Requests with the same `Idempotency-Key` add it once.",
     scope="billing",
     repeatable=True,
