@@ -96,6 +96,7 @@ async def test_every_text_comes_back_from_a_csv_file_and_none_is_computed(key: s
         assert undone(found["customer_name"]) == name
         assert undone(found["reason"]) == reason
     assert undone(line["outcome_key"]) == key
+    assert undone(line["description"]) == reason
     assert undone(line["agent_name"]) == name
     assert undone(line["description"]) == undone(line["tax"]) == reason
     assert undone(head["customer_email"]) == name
@@ -145,7 +146,7 @@ async def test_a_csv_cell_says_what_the_json_member_says() -> None:
 
 def as_json(found: Mapping[str, str], shape: type[msgspec.Struct]) -> dict[str, Any]:
     """The document that a record stands for: numbers, booleans and objects as JSON spells them."""
-    bare = ("lines", "unrated", "revision", "edition", "closed", "working")
+    bare = ("lines", "unrated", "revision", "edition", "closed", "working", "tax_rows")
     return {
         name: None if found[name] == "" else json.loads(found[name]) if name in bare else found[name]
         for name in shape.__struct_fields__

@@ -6,16 +6,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from redis.asyncio import Redis
 
 from tests.crash.points import Plan
 from tests.crash.process_pool import ProcessPool
 from tests.crash.receiver import Receiver
-from tests.crash.scenarios import Entry, Scenario
+from tests.crash.scenarios import CustomerLine, Entry, Scenario
 from tests.crash.stored_state import (
+    BILLING,
     KEYS,
     SHARED,
     Reader,
@@ -29,7 +32,12 @@ from tests.support.processes import until
 from tests.support.server import Server
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.plan import Change
+from witnd.domain.invoices.invoice import Invoice, invoice_id
+from witnd.domain.invoices.manual import add_line
+from witnd.domain.invoices.tax import TaxTable
+from witnd.domain.values.period import Calendar
 from witnd.store.catalogue.versions import CatalogueStore
+from witnd.store.invoices.change import Operation, Operations
 from witnd.store.server.connection import connect
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +145,8 @@ class CrashHarness:
                     if one.effective_from == instant
                 ]
                 await store.apply(catalogue, changes, instant)
+            for number, one in enumerate(self.scenario.lines):
+                await _add_line(client, one, f"line-{number}")
 
     def append(self, entries: Sequence[Entry]) -> None:
         for one in entries:
@@ -210,6 +220,27 @@ class CrashHarness:
             *undelivered(found, self.receiver.messages),
             *against_oracle(self.reader, self.scenario.catalogue),
         ]
+
+
+async def _add_line(client: Redis, one: CustomerLine, token: str) -> None:
+    period = Calendar.of("day").period_at(one.ms)
+    new = Invoice(
+        id=invoice_id(one.customer, "EUR", period),
+        customer_key=one.customer,
+        currency="EUR",
+        digits=2,
+        start=period.start,
+        end=period.end,
+        period=period.kind,
+        lines=0,
+        unrated=0,
+        subtotal=Decimal(0),
+        closed=False,
+    )
+    done = await Operations(client, BILLING).do(
+        new.id, lambda seen: add_line(seen.invoice, one.line, TaxTable(), one.ms), token=token, new=new
+    )
+    assert isinstance(done, Operation), done
 
 
 def waited(seconds: float) -> None:

@@ -176,8 +176,8 @@ def _deliveries(points: Points) -> None:
 def _billing(points: Points) -> None:
     from witnd.billing.biller import Biller
     from witnd.billing.closer import Closer
+    from witnd.billing.scheduled import ScheduledOperations
     from witnd.store.invoices.ledger import Ledger
-    from witnd.store.invoices.reads import Invoices
 
     def read(lines: list[Any], *_: object) -> None:
         if lines:
@@ -187,7 +187,8 @@ def _billing(points: Points) -> None:
     for owner, name, point in (
         (Biller, "_collect", "collect"),
         (Closer, "_close_draft", "close"),
-        (Invoices, "issue_due", "issue"),
+        (ScheduledOperations, "adjust", "adjust"),
+        (ScheduledOperations, "issue", "issue"),
     ):
         around(
             owner,

@@ -55,6 +55,8 @@ POINTS = {
     "ledger.half": "half of a step of the invoices is sent",
     "ledger.executed": "the server has answered a step of the invoices, and nobody has read it",
     "ledger.known": "a step of the invoices is known to be written",
+    "adjust.before": "the discounts of a draft are about to be reduced",
+    "adjust.after": "the discounts of a draft are reduced, and it waits for issue",
     "issue.before": "an invoice is about to be issued",
     "issue.after": "an invoice is issued",
     "renewed": "the lease is prolonged",

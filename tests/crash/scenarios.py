@@ -5,12 +5,14 @@ that begin with `placed-` are placed by the daemon's own retry, at an instant th
 """
 
 import json
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from tests.crash.receiver import SECRET
 from tests.support import catalogues
 from tests.support.conditions import leaf
 from witnd.domain.catalogue.catalogue import CatalogueEntry
+from witnd.domain.invoices.manual import NewLine
 from witnd.domain.values.instant import render
 
 BASE = 1_700_000_000_000
@@ -30,13 +32,23 @@ class Entry(NamedTuple):
         return f"{self.ms}-0"
 
 
+class CustomerLine(NamedTuple):
+    """A manual line that was added in the period of an instant."""
+
+    ms: int
+    customer: str
+    line: NewLine
+
+
 class Scenario(NamedTuple):
-    """`outcomes` is how many become final, `held` how many events wait for ever."""
+    """`outcomes` is how many become final, `held` how many events wait for ever. A person added `lines` to invoices
+    before the daemon works."""
 
     catalogue: list[CatalogueEntry]
     log: list[Entry]
     outcomes: int
     held: int
+    lines: tuple[CustomerLine, ...] = ()
 
 
 def entry(second: float, key: str, action: str, customer: str = "acme", **more: Any) -> Entry:
@@ -61,7 +73,19 @@ CALLS = {
     "kind": "graduated",
     "tiers": [{"up_to": "3", "price_per_unit": "0.335", "flat_fee": "0.5"}, {"price_per_unit": "0.2"}],
     "period_minimum": "20",
+    "tax": "reduced",
 }
+# Discounts that are more than what they act on, so that they are reduced when their period closes.
+LINES = (
+    CustomerLine(BASE, "acme", NewLine(description="Setup", quantity=Decimal(2), unit_price=Decimal("3.335"))),
+    CustomerLine(BASE, "acme", NewLine(description="Discount", quantity=Decimal(1), unit_price=Decimal(-1000))),
+    CustomerLine(BASE, "globex", NewLine(description="Discount", quantity=Decimal(1), unit_price=Decimal(-1))),
+    CustomerLine(
+        BASE + 86_400 * SECOND,
+        "globex",
+        NewLine(description="Book", quantity=Decimal(1), unit_price=Decimal(5), tax="reduced"),
+    ),
+)
 
 
 def catalogue(url: Any) -> list[CatalogueEntry]:
@@ -85,10 +109,13 @@ def catalogue(url: Any) -> list[CatalogueEntry]:
             condition=[leaf("called", "count_gte", 1)],
         ),
         catalogues.rate_card("standard", entries=[{"agent": "resolve", "price_per_unit": "0.99"}, CALLS]),
-        catalogues.customer("acme", name="Acme", rate_card="standard"),
+        catalogues.made("seller", "seller", 0, {"name": "Example Ltd."}, archived=False),
+        catalogues.tax("full", rate="19"),
+        catalogues.tax("reduced", rate="7"),
+        catalogues.customer("acme", name="Acme", rate_card="standard", billing={"tax": "full"}),
         catalogues.rule("books", url=url("/fine"), secret=SECRET),
         catalogues.rule("sales", source="outcome_confirmed", url=url("/flaky"), secret=SECRET),
-        catalogues.customer("globex", at(GLOBEX), name="Globex", rate_card="standard"),
+        catalogues.customer("globex", at(GLOBEX), name="Globex", rate_card="standard", billing={"tax": "full"}),
         # The price changes in the middle: what opened before keeps its own.
         catalogues.rate_card("standard", at(250), prices={"resolve": "1.25", "calls": "0.5"}),
         catalogues.customer("initech", at(INITECH), name="Initech", rate_card="standard"),
@@ -151,7 +178,9 @@ def mixed(url: Any) -> Scenario:
     ]
     # confirmed, reversed, together × 6, mixed, held, flat, placed × 2, busy, identity, dearer, tail × 3, batch × 5,
     # and two of the day after
-    return Scenario(catalogue(url), log, outcomes=1 + 1 + 6 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 3 + 5 + 2, held=2)
+    return Scenario(
+        catalogue(url), log, outcomes=1 + 1 + 6 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 3 + 5 + 2, held=2, lines=LINES
+    )
 
 
 def outage(url: Any) -> tuple[Scenario, list[Entry]]:

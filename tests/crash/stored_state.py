@@ -76,6 +76,7 @@ class Reader:
             asked.hget(BILLING.state, "closing")
             asked.zrangebyscore(BILLING.open, "-inf", time.time() * 1000)
             asked.zcard(BILLING.to_issue)
+            asked.zcard(BILLING.to_adjust)
             last, cursor, due, resolved, sending, line, read, *unfinished = asked.execute()
         collected = not int(line or 0) or (read or b"").startswith(b"%d " % int(line))
         done = last and last[0][0] == cursor and not due and not sending and resolved >= outcomes

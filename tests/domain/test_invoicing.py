@@ -10,8 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from tests.support.searches import examples
+from witnd.domain.invoices.cancel import revise, void
 from witnd.domain.invoices.credit import Item, credit
 from witnd.domain.invoices.invoice import STATUSES, Invoice, PaymentEntry, Row, edition_id, invoice_id
+from witnd.domain.invoices.issue import issue
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.issue_terms import IssueTerms
 from witnd.domain.invoices.operations import (
     MAX_REASON_LENGTH,
     Change,
@@ -21,9 +25,6 @@ from witnd.domain.invoices.operations import (
     Series,
     Unchanged,
     invoice_label,
-    issue,
-    revise,
-    void,
 )
 from witnd.domain.invoices.payment import (
     Received,
@@ -35,6 +36,8 @@ from witnd.domain.invoices.payment import (
     refund_refusal,
     reverse,
 )
+from witnd.domain.invoices.sums import GroupSums, Sum, Sums
+from witnd.domain.invoices.tax import TaxTable
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import exact_sum
 from witnd.domain.values.period import Calendar
@@ -45,12 +48,13 @@ INV, CN = Series(name="INV"), Series(name="CN")
 # 30 November 2026, 23:59:59.999
 AT = 1_796_083_199_999
 TODAY = "2026-11-30"
+TERMS = IssueTerms(data=IssueData(customer_name="Acme"))
 
 
 def invoice(status: str = "draft", **fields: Any) -> Invoice:
     later: dict[str, Any] = {}
     if status != "draft":
-        later = {"number": "INV-000001", "issued_at": 1, "total": Decimal("10.00")}
+        later = {"number": "INV-000001", "issued_at": 1, "total": Decimal("10.00"), "issue_data": TERMS.data}
     if status == "paid":
         paid = Decimal("10.00")
         later |= {"payments_total": paid, "payments_applied": paid, "live_payments": 1, "payment_entries": 1}
@@ -69,7 +73,15 @@ def invoice(status: str = "draft", **fields: Any) -> Invoice:
         "status": status,
         "revision": STATUSES.index(status),  # type: ignore[arg-type]
     }
-    return Invoice(**(known | later | fields))
+    made = Invoice(**(known | later | fields))
+    credited = {"": made.credited} if made.credited else {}
+    with_sums = sums(2, made.subtotal) if made.closed else None
+    return replace(made, sums=with_sums, credit_sums=credited, noted_net=made.noted)
+
+
+def sums(rows: int, subtotal: Decimal) -> Sums:
+    """Those of rows without a tax."""
+    return Sums((GroupSums("support", None, {"": Sum(rows, subtotal)}),))
 
 
 def row(amount: str | None = "6.00", **fields: Any) -> Row:
@@ -101,7 +113,7 @@ def credited(
     reason: str = "wrong",
 ) -> Change | Refusal:
     item = Item(row=row, credited=Decimal(so_far), amount=None if amount is None else Decimal(amount))
-    return credit(of, [item], reason, balance=Decimal(balance), series=CN, at=77)
+    return credit(of, [item], reason, balance=Decimal(balance), series=CN, at=77, table=TaxTable())
 
 
 def change(verdict: Decision) -> Change:
@@ -118,10 +130,10 @@ def refusal(verdict: Decision) -> str:
 
 class TestIssue:
     def test_what_is_to_be_paid_is_fixed_under_a_number(self) -> None:
-        done = change(issue(invoice(credited=Decimal("1.50")), ZERO, INV, AT))
+        done = change(issue(invoice(credited=Decimal("1.50")), ZERO, INV, AT, TERMS))
 
         assert (done.after.status, done.after.total, done.after.revision) == ("issued", Decimal("8.50"), 1)
-        assert (done.series, done.timestamp_fields, done.is_issue) == ("INV", ["issued_at"], True)
+        assert (done.series, done.timestamp_fields, done.waits) == ("INV", ["issued_at"], False)
         assert (done.rows, done.note, done.credited) == ((), None, {})
         assert (done.after.issue_date, done.after.due_date) == (TODAY, "2026-12-30")
         assert done.until == AT + 1, "on another day, its dates would be others"
@@ -138,14 +150,14 @@ class TestIssue:
     def test_the_balance_pays_down_to_nothing_and_the_rest_stays(
         self, balance: str, used: str, due: str, left: str, status: str
     ) -> None:
-        done = change(issue(invoice(), Decimal(balance), INV, AT))
+        done = change(issue(invoice(), Decimal(balance), INV, AT, TERMS))
 
         assert (done.after.balance_used, done.after.due) == (Decimal(used), Decimal(due))
         assert (done.after.total, done.balance, done.after.status) == (10, Decimal(left), status)
         assert ("paid_at" in done.timestamp_fields) is (status == "paid")
 
     def test_an_invoice_over_nothing_takes_nothing_from_the_balance(self) -> None:
-        done = change(issue(invoice(subtotal=ZERO), Decimal(5), INV, AT))
+        done = change(issue(invoice(subtotal=ZERO), Decimal(5), INV, AT, TERMS))
 
         assert (done.after.balance_used, done.after.total, done.balance) == (ZERO, ZERO, Decimal(5))
         assert done.after.status == "paid"
@@ -153,25 +165,25 @@ class TestIssue:
     def test_a_series_by_year_has_the_year_of_the_issue(self) -> None:
         by_year = Series(name="RE-{year}", first=500)
 
-        done = change(issue(invoice(), ZERO, by_year, AT))
+        done = change(issue(invoice(), ZERO, by_year, AT, TERMS))
 
         assert (done.series, done.first) == ("RE-2026", 500)
         assert by_year.name_at(AT + 32 * 86_400_000) == "RE-2027"
 
     def test_an_open_one_waits_for_the_end_of_its_period(self) -> None:
-        assert "ends at 2026-12-01T00:00:00.000Z" in refusal(issue(invoice(closed=False), ZERO, INV, AT))
+        assert "ends at 2026-12-01T00:00:00.000Z" in refusal(issue(invoice(closed=False), ZERO, INV, AT, TERMS))
 
     def test_it_is_issued_once(self) -> None:
-        assert issue(invoice("issued"), ZERO, INV, AT) == Unchanged(invoice("issued"))
+        assert issue(invoice("issued"), ZERO, INV, AT, TERMS) == Unchanged(invoice("issued"))
         by_balance = invoice("paid", live_payments=0, balance_used=Decimal(10))
-        assert issue(by_balance, ZERO, INV, AT) == Unchanged(by_balance)
-        assert "is paid" in refusal(issue(invoice("paid"), ZERO, INV, AT))
-        assert "is void" in refusal(issue(invoice("void"), ZERO, INV, AT))
+        assert issue(by_balance, ZERO, INV, AT, TERMS) == Unchanged(by_balance)
+        assert "is paid" in refusal(issue(invoice("paid"), ZERO, INV, AT, TERMS))
+        assert "is void" in refusal(issue(invoice("void"), ZERO, INV, AT, TERMS))
 
     def test_sums_beyond_the_usual_precision_are_exact(self) -> None:
         subtotal = Decimal("1" * 33 + ".01")
 
-        done = change(issue(invoice(subtotal=subtotal, credited=Decimal("0.01")), Decimal("0.01"), INV, AT))
+        done = change(issue(invoice(subtotal=subtotal, credited=Decimal("0.01")), Decimal("0.01"), INV, AT, TERMS))
 
         assert str(done.after.total) == "1" * 33 + ".00"
         assert str(done.after.due) == "1" * 32 + "0.99"
@@ -186,7 +198,7 @@ class TestPay:
         done = change(pay(invoice("issued"), None, ZERO, today=TODAY, at=AT))
 
         assert (done.after.status, done.timestamp_fields, done.after.revision) == ("paid", ["paid_at"], 2)
-        assert (done.series, done.balance, done.is_issue) == (None, None, False)
+        assert (done.series, done.balance, done.waits) == (None, None, None)
         assert done.payment == PaymentEntry(at=AT, amount=Decimal(10), applied=Decimal(10), date=TODAY)
 
     def test_no_other(self) -> None:
@@ -256,13 +268,13 @@ class TestReverse:
 
 class TestVoid:
     def test_nothing_of_it_is_owed_and_the_balance_gets_its_part_back(self) -> None:
-        done = change(void(invoice("issued", balance_used=Decimal(4)), Decimal("0.50"), "sent twice"))
+        done = change(void(invoice("issued", balance_used=Decimal(4)), Decimal("0.50"), "sent twice", CN, AT))
 
         assert (done.after.status, done.after.reason, done.timestamp_fields) == ("void", "sent twice", ["voided_at"])
         assert (done.balance, done.after.balance_used, done.after.due) == (Decimal("4.50"), ZERO, None)
 
     def test_without_such_a_part_the_balance_does_not_matter(self) -> None:
-        assert change(void(invoice("issued"), Decimal(3), "sent twice")).balance is None
+        assert change(void(invoice("issued"), Decimal(3), "sent twice", CN, AT)).balance is None
 
     @pytest.mark.parametrize("operation", [void, revise])
     @pytest.mark.parametrize(
@@ -270,25 +282,25 @@ class TestVoid:
     )
     def test_one_that_no_payment_paid_counts_as_issued(self, operation: Any, fields: dict[str, Any]) -> None:
         unpaid = {"payments_total": ZERO, "payments_applied": ZERO, "live_payments": 0}
-        done = change(operation(invoice("paid", **unpaid, **fields, paid_at=5), ZERO, "wrong"))
+        done = change(operation(invoice("paid", **unpaid, **fields, paid_at=5), ZERO, "wrong", CN, AT))
 
         assert (done.after.status, done.after.paid_at) == ("void", None)
 
     @pytest.mark.parametrize("operation", [void, revise])
     def test_no_other_is_voided(self, operation: Any) -> None:
-        assert "credit the wrong rows" in refusal(operation(invoice(), ZERO, "wrong"))
-        assert "is paid by a payment" in refusal(operation(invoice("paid"), ZERO, "wrong"))
-        assert "has 2 payments" in refusal(operation(invoice("issued", live_payments=2), ZERO, "wrong"))
+        assert "credit the wrong rows" in refusal(operation(invoice(), ZERO, "wrong", CN, AT))
+        assert "is paid by a payment" in refusal(operation(invoice("paid"), ZERO, "wrong", CN, AT))
+        assert "has 2 payments" in refusal(operation(invoice("issued", live_payments=2), ZERO, "wrong", CN, AT))
 
     def test_once(self) -> None:
-        assert void(invoice("void"), ZERO, "again") == Unchanged(invoice("void"))
-        assert "is void" in refusal(revise(invoice("void"), ZERO, "again"))
+        assert void(invoice("void"), ZERO, "again", CN, AT) == Unchanged(invoice("void"))
+        assert "is void" in refusal(revise(invoice("void"), ZERO, "again", CN, AT))
         revised = invoice("void", revised_by="ab" * 32)
-        assert revise(revised, ZERO, "again") == Unchanged(revised)
+        assert revise(revised, ZERO, "again", CN, AT) == Unchanged(revised)
 
     @pytest.mark.parametrize("operation", [void, revise])
     def test_nothing_is_given_back_twice(self, operation: Any) -> None:
-        said = refusal(operation(invoice("issued", noted=Decimal(1), notes=1), ZERO, "wrong"))
+        said = refusal(operation(invoice("issued", noted=Decimal(1), notes=1), ZERO, "wrong", CN, AT))
 
         assert "credit notes over 1.00 EUR" in said
 
@@ -297,7 +309,7 @@ class TestRevise:
     def test_the_next_edition_is_a_draft_with_the_same_rows(self) -> None:
         before = invoice("issued", credited=Decimal(2), total=Decimal(8), balance_used=Decimal(3))
 
-        done = change(revise(before, ZERO, "wrong price"))
+        done = change(revise(before, ZERO, "wrong price", CN, AT))
 
         assert (done.after.status, done.after.reason, done.balance) == ("void", "wrong price", Decimal(3))
         assert done.draft is not None
@@ -308,7 +320,9 @@ class TestRevise:
         assert (draft.edition, draft.revises, draft.revises_number) == (2, before.id, "INV-000001")
         assert (draft.status, draft.closed, draft.number, draft.amount) == ("draft", True, None, Decimal(8))
         assert edition_id(draft, 1) == before.id
-        third = change(revise(replace(draft, status="issued", total=Decimal(8), number="INV-000002"), ZERO, "again"))
+        third = change(
+            revise(replace(draft, status="issued", total=Decimal(8), number="INV-000002"), ZERO, "again", CN, AT)
+        )
         assert third.draft is not None
         assert (third.draft.edition, third.draft.id) == (3, edition_id(before, 3))
 
@@ -369,7 +383,11 @@ class TestCredit:
             Item(row=rows[1], credited=ZERO),
         ]
 
-        done = change(credit(invoice("issued", noted=Decimal(1)), items, "wrong", balance=ZERO, series=CN, at=77))
+        done = change(
+            credit(
+                invoice("issued", noted=Decimal(1)), items, "wrong", balance=ZERO, series=CN, at=77, table=TaxTable()
+            )
+        )
 
         assert done.note is not None
         assert [one.amount for one in done.note.rows] == ["-2.50", "-4.00"]
@@ -381,9 +399,19 @@ class TestCredit:
         items = [Item(row=one, credited=ZERO, amount=Decimal(5)) for one in rows]
 
         assert "of the invoice; credit at most 3.00 EUR" in refusal(
-            credit(capped, items, "wrong", balance=ZERO, series=CN, at=77)
+            credit(capped, items, "wrong", balance=ZERO, series=CN, at=77, table=TaxTable())
         )
-        rest = change(credit(capped, [items[0], Item(row=rows[1], credited=ZERO)], "x", balance=ZERO, series=CN, at=7))
+        rest = change(
+            credit(
+                capped,
+                [items[0], Item(row=rows[1], credited=ZERO)],
+                "x",
+                balance=ZERO,
+                series=CN,
+                at=7,
+                table=TaxTable(),
+            )
+        )
         assert rest.note is not None
         assert rest.note.amount == 8
 
@@ -447,7 +475,7 @@ class TestCredit:
 class TestWords:
     @pytest.mark.parametrize("reason", ["", "  ", "x" * (MAX_REASON_LENGTH + 1), "two\nlines", "\x1b[2J"])
     def test_a_reason_is_one_line_that_can_be_read(self, reason: str) -> None:
-        assert "the reason" in refusal(void(invoice("issued"), ZERO, reason))
+        assert "the reason" in refusal(void(invoice("issued"), ZERO, reason, CN, AT))
         assert "the reason" in refusal(credited(invoice(), reason=reason))
 
     @pytest.mark.parametrize(
@@ -559,7 +587,7 @@ class Books(RuleBasedStateMachine):
     @rule(place=places)
     def issue_one(self, place: int) -> None:
         place = self.some(place)
-        self.apply(place, issue(self.heads[place], self.balance, INV, AT))
+        self.apply(place, issue(self.heads[place], self.balance, INV, AT, TERMS))
 
     @precondition(lambda self: self.heads)
     @rule(place=places, cents=st.none() | st.integers(0, 900))
@@ -586,7 +614,7 @@ class Books(RuleBasedStateMachine):
     @rule(place=places, operation=st.sampled_from([void, revise]))
     def void_one(self, place: int, operation: Any) -> None:
         place = self.some(place)
-        self.apply(place, operation(self.heads[place], self.balance, "wrong"))
+        self.apply(place, operation(self.heads[place], self.balance, "wrong", CN, AT))
 
     @precondition(lambda self: self.heads)
     @rule(place=places, items=st.lists(places, min_size=1, max_size=3), cents=st.none() | st.integers(-1, 300))
@@ -597,7 +625,9 @@ class Books(RuleBasedStateMachine):
         wanted = [
             Item(row=one, credited=self.credited[place].get(id_, ZERO), amount=amount) for id_, one in rows.items()
         ]
-        self.apply(place, credit(self.heads[place], wanted, "wrong", balance=self.balance, series=CN, at=1))
+        self.apply(
+            place, credit(self.heads[place], wanted, "wrong", balance=self.balance, series=CN, at=1, table=TaxTable())
+        )
 
     @invariant()
     def numbers_have_no_gap_and_each_names_one_thing(self) -> None:

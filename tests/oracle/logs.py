@@ -449,22 +449,27 @@ _TURNING = (
 )
 CONDITIONS = st.one_of(st.lists(st.one_of(_LEAVES, _LEAVES, _LEAVES, _TREES), max_size=3), st.sampled_from(_TURNING))
 
+# Half of the contracts have none; an action without a timer has the settlement period.
+_TIMERS = st.one_of(
+    st.none(), st.dictionaries(st.sampled_from(ACTIONS), st.sampled_from((*PERIODS, "keep", "keep")), min_size=1)
+)
 _AGENT = st.fixed_dictionaries(
     {
         "name": st.sampled_from(("Agent", "Agent ✓")),
         "settlement_period": st.sampled_from(PERIODS),
         "attribution_method": st.sampled_from(("first", "last", "min", "max", "sum")),
         "condition": CONDITIONS,
+        "timers": _TIMERS,
     }
-)
+).map(lambda agent: {name: value for name, value in agent.items() if value is not None})
 _PRICES = st.tuples(*[st.sampled_from((*ENTRIES, *[None] * 9))] * len(AGENTS))
 _CUSTOMER_CARDS = st.sampled_from((*CARDS, *CARDS, *CARDS, *CARDS, None, "missing"))
 # What a customer has of its own of one agent: some of its fields.
-_OWN_TERMS = st.sets(st.sampled_from(("name", "settlement_period", "attribution_method", "condition")), min_size=1)
+_OWN_TERMS = st.sets(
+    st.sampled_from(("name", "settlement_period", "attribution_method", "condition", "timers")), min_size=1
+)
 _OWN = st.builds(
-    lambda agent, names: (
-        {name: agent[name] for name in agent if name in names} | ({"name": "Own"} if "name" in names else {})
-    ),
+    lambda agent, names: {name: agent.get(name, {}) for name in names} | ({"name": "Own"} if "name" in names else {}),
     _AGENT,
     _OWN_TERMS,
 )

@@ -98,11 +98,17 @@ class Outcome:
 
     @property
     def settles_at(self) -> int:
-        """Set by the last applied event alone."""
-        last = self.applied[-1]
-        if last.event.pin is not None:
-            return max(last.event.pin, last.applied_at)
-        return last.applied_at + self.terms.contract.get("settlement_period", 259_200) * 1000
+        """Set by the last applied event whose timer does not keep it."""
+        period = self.terms.contract.get("settlement_period", 259_200)
+        timers = self.terms.contract.get("timers") or {}
+        due = self.applied[0].applied_at + period * 1000
+        for one in self.applied:
+            timer = timers.get(one.event.action, period)
+            if one.event.pin is not None:
+                due = max(one.event.pin, one.applied_at)
+            elif timer != "keep":
+                due = one.applied_at + timer * 1000
+        return due
 
     @property
     def true_now(self) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.billing.harness import DAY, KEYS, BillingHarness, Confirmed, line
 from tests.support.catalogues import replace_entries
+from tests.support.invoices import TERMS
 from witnd.audit.invoices import check as audit_invoice
 from witnd.audit.invoices import rows as audit_rows
 from witnd.audit.invoices import run as audit_invoices
@@ -20,10 +21,13 @@ from witnd.audit.scope import Mismatch
 from witnd.billing import biller, closer
 from witnd.billing import closing as closing_
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.invoices import operations as invoicing
+from witnd.domain.invoices.cancel import revise, void
 from witnd.domain.invoices.credit import Item, credit
 from witnd.domain.invoices.invoice import Invoice, edition_id
+from witnd.domain.invoices.issue import issue
+from witnd.domain.invoices.operations import Series
 from witnd.domain.invoices.payment import Received, pay, payment_id, reverse
+from witnd.domain.invoices.tax import TaxTable
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.endpoint import endpoint
 from witnd.store.access.change_log import Author
@@ -44,6 +48,7 @@ CLOSED = "acme", "EUR", START
 LATER = "acme", "EUR", START + DAY
 OPEN = "acme", "EUR", START + 2 * DAY
 OTHER = "globex", "EUR", START
+INV, CN = Series(name="INV"), Series(name="CN")
 
 
 @pytest.fixture
@@ -87,9 +92,9 @@ def bill(till: BillingHarness) -> None:
     do(till, heads[LATER], crediting("flat-j", "0.25"), "flat-j")
     do(till, heads[LATER], issuing)
     do(till, heads["acme", "JPY", START], issuing)
-    do(till, heads["acme", "JPY", START], lambda seen: invoicing.revise(seen.invoice, seen.balance, "wrong"))
+    do(till, heads["acme", "JPY", START], lambda seen: revise(seen.invoice, seen.balance, "wrong", CN, seen.at))
     do(till, second(till), issuing)
-    do(till, second(till), lambda seen: invoicing.void(seen.invoice, seen.balance, "sent twice"))
+    do(till, second(till), lambda seen: void(seen.invoice, seen.balance, "sent twice", CN, seen.at))
 
 
 def second(till: BillingHarness) -> Invoice:
@@ -102,7 +107,7 @@ def second(till: BillingHarness) -> Invoice:
 
 
 def issuing(seen: Any) -> Any:
-    return invoicing.issue(seen.invoice, seen.balance, invoicing.Series(name="INV"), seen.at)
+    return issue(seen.invoice, seen.balance, INV, seen.at, TERMS)
 
 
 def paying(amount: str) -> Callable[[Any], Any]:
@@ -132,9 +137,7 @@ def crediting(key: str, amount: str) -> Callable[[Any], Any]:
     def decide(seen: Any) -> Any:
         row = ROWS[key]
         item = Item(row=row, credited=seen.credited(row.id), amount=Decimal(amount))
-        return credit(
-            seen.invoice, [item], "wrong", balance=seen.balance, series=invoicing.Series(name="CN"), at=seen.at
-        )  # fmt: skip
+        return credit(seen.invoice, [item], "wrong", balance=seen.balance, series=CN, at=seen.at, table=TaxTable())
 
     return decide
 

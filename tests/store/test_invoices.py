@@ -10,24 +10,18 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from tests.support.invoices import DAY_MS, NOVEMBER, close, draft, outcome_row, write
+from tests.support.invoices import DAY_MS, NOVEMBER, TERMS, close, draft, outcome_row, write
 from tests.support.server import Server
 from witnd.app.outcomes.view import on_invoice
+from witnd.billing.scheduled import ScheduledOperations
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices.cancel import revise, void
 from witnd.domain.invoices.credit import Item, credit
 from witnd.domain.invoices.invoice import Invoice, Row
-from witnd.domain.invoices.operations import (
-    Change,
-    CreditNote,
-    Decision,
-    Refusal,
-    Series,
-    Unchanged,
-    date_text,
-    issue,
-    revise,
-    void,
-)
+from witnd.domain.invoices.issue import issue
+from witnd.domain.invoices.operations import Change, CreditNote, Decision, Refusal, Series, Unchanged, date_text
 from witnd.domain.invoices.payment import Received, Refund, pay, reverse
+from witnd.domain.invoices.tax import TaxTable
 from witnd.domain.outcomes.resolution import Line, derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.period import Calendar
@@ -54,7 +48,7 @@ INV, CN = Series(name="INV"), Series(name="CN")
 
 
 def issuing(seen: Snapshot) -> Decision:
-    return issue(seen.invoice, seen.balance, INV, seen.at)
+    return issue(seen.invoice, seen.balance, INV, seen.at, TERMS)
 
 
 def paying(seen: Snapshot) -> Decision:
@@ -73,11 +67,11 @@ def reversing(payment: str) -> Callable[[Snapshot], Decision]:
 
 
 def voiding(seen: Snapshot) -> Decision:
-    return void(seen.invoice, seen.balance, "sent twice")
+    return void(seen.invoice, seen.balance, "sent twice", CN, seen.at)
 
 
 def revising(seen: Snapshot) -> Decision:
-    return revise(seen.invoice, seen.balance, "wrong price")
+    return revise(seen.invoice, seen.balance, "wrong price", CN, seen.at)
 
 
 def crediting(row: Row, amount: str | None = None) -> Callable[[Snapshot], Decision]:
@@ -90,7 +84,7 @@ def crediting_all(rows: Sequence[Row], amount: str | None = None) -> Callable[[S
     def decide(seen: Snapshot) -> Decision:
         given = None if amount is None else Decimal(amount)
         items = [Item(row=row, credited=seen.credited(row.id), amount=given) for row in rows]
-        return credit(seen.invoice, items, "wrong", balance=seen.balance, series=CN, at=seen.at)
+        return credit(seen.invoice, items, "wrong", balance=seen.balance, series=CN, at=seen.at, table=TaxTable())
 
     return decide
 
@@ -309,12 +303,14 @@ class TestOperations:
         year = date_text((await client.time())[0] * 1000)[:4]
 
         made = [
-            (await done(store, one.id, lambda seen: issue(seen.invoice, seen.balance, series, seen.at))).made
+            (await done(store, one.id, lambda seen: issue(seen.invoice, seen.balance, series, seen.at, TERMS))).made
             for one in papers[:2]
         ]
         later = Series(name="RE-{year}", first=700)
         made.append(
-            (await done(store, papers[2].id, lambda seen: issue(seen.invoice, seen.balance, later, seen.at))).made
+            (
+                await done(store, papers[2].id, lambda seen: issue(seen.invoice, seen.balance, later, seen.at, TERMS))
+            ).made
         )
 
         assert made == [f"RE-{year}-{number:06d}" for number in (500, 501, 502)]
@@ -324,7 +320,7 @@ class TestOperations:
         one = await write(client, draft("acme", ROWS), ROWS)
         seen = await operations.read(one.id)
         assert seen is not None
-        old = issue(seen.invoice, seen.balance, INV, seen.at - DAY_MS)
+        old = issue(seen.invoice, seen.balance, INV, seen.at - DAY_MS, TERMS)
         assert isinstance(old, Change)
 
         assert await operations.change(seen, old, "token") is None
@@ -353,12 +349,16 @@ class TestOperations:
 
         assert await snapshot(client) == before
 
-    async def test_by_schedule_it_may_be_asked_for_again(self, client: Redis, store: Invoices) -> None:
+    async def test_by_schedule_it_may_be_asked_for_again(
+        self, client: Redis, store: Invoices, operations: Operations
+    ) -> None:
+        scheduled = ScheduledOperations(operations, Catalogue(), INV)
         one = await write(client, draft("acme", ROWS), ROWS)
         open_one = await write(client, draft("other", ROWS, closed=False), ROWS)
 
         assert await store.closed_drafts() == [one.id]
-        assert [await store.issue_due(id_, INV) for id_ in (one.id, one.id, open_one.id)] == [True, True, False]
+        refusals = [await scheduled.issue(id_) for id_ in (one.id, one.id, open_one.id)]
+        assert [refusal is None for refusal in refusals] == [True, True, False]
         assert await client.hget(KEYS.series, "INV") == b"1"
         assert await store.closed_drafts() == []
 

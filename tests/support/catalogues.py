@@ -48,6 +48,11 @@ def customer(key: str = "acme", at: int = 0, **changes: Any) -> CatalogueEntry:
     return made("customer", key, at, {"rate_card": "standard"} | changes, archived)
 
 
+def tax(key: str = "full", at: int = 0, **changes: Any) -> CatalogueEntry:
+    archived = changes.pop("archived", False)
+    return made("tax", key, at, {"rate": "19", "category": "S"} | changes, archived)
+
+
 def rule(name: str = "crm", at: int = 0, **changes: Any) -> CatalogueEntry:
     archived = changes.pop("archived", False)
     content = {

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.issue_terms import IssueTerms
 from witnd.domain.invoices.sums import GroupSums, Sum, Sums, add_to
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import derived_id
@@ -21,6 +23,8 @@ from witnd.store.meta import open_meta
 CALENDAR = Calendar.of("month")
 DAY_MS = 86_400_000
 NOVEMBER = CALENDAR.period_at(1_794_000_000_000)  # of 2026
+# An invoice is issued with these where no tax is configured.
+TERMS = IssueTerms(data=IssueData(customer_name="Acme"))
 
 
 def outcome_row(key: str, amount: str | None = "1.00", at: int = NOVEMBER.start, **fields: Any) -> Row:

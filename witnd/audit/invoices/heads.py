@@ -6,7 +6,9 @@ from typing import Final
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
 from witnd.audit.invoices.snapshot import END_OF_TIME, InvoiceSnapshot, decode_score
 from witnd.domain.invoices.invoice import Invoice, edition_id
-from witnd.domain.invoices.operations import date_text
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.issue_terms import PAYMENT_TERMS_DAYS
+from witnd.domain.invoices.operations import DAY_MS, date_ms, date_text
 from witnd.domain.invoices.tax import tax_sum
 from witnd.domain.values import instant
 from witnd.domain.values.money import plain, plus
@@ -128,8 +130,17 @@ def _check_dates(keys: BillingKeys, invoice: Invoice, findings: Findings) -> Non
     if not first <= (invoice.issue_date or "") <= last:
         remedy = command_remedy("HSET", keys.invoice(invoice.id), "issue_date", last)
         findings.differ("issue_date", f"from {first} to {last}", invoice.issue_date or "none", remedy)
-    elif (invoice.due_date or "") < (invoice.issue_date or ""):
-        findings.differ("due_date", f"{invoice.issue_date} or later", invoice.due_date or "none", RESTORE)
+    elif invoice.issue_date is not None and invoice.issue_data is not None:
+        due = date_text(date_ms(invoice.issue_date) + _payment_terms(invoice.issue_data) * DAY_MS)
+        remedy = command_remedy("HSET", keys.invoice(invoice.id), "due_date", due)
+        findings.compare("due_date", due, invoice.due_date, remedy)
+
+
+def _payment_terms(data: IssueData) -> int:
+    """Return the days from issue until an invoice is due: those of the buyer, else those of the seller."""
+    if data.buyer is not None and data.buyer.payment_terms_days is not None:
+        return data.buyer.payment_terms_days
+    return PAYMENT_TERMS_DAYS if data.seller is None else data.seller.payment_terms_days
 
 
 def _check_due(keys: BillingKeys, invoice: Invoice, findings: Findings) -> None:

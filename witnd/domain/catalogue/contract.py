@@ -11,6 +11,7 @@ from msgspec.structs import force_setattr
 
 from witnd.domain.catalogue import condition as conditions
 from witnd.domain.catalogue.evaluate import Rule, compile_condition
+from witnd.domain.catalogue.timers import Timer, read_timers, timers_ms
 from witnd.domain.values.canonical import digest
 from witnd.domain.values.fields import Table, field_path, short_repr
 from witnd.domain.values.mistake import Mistake
@@ -20,20 +21,27 @@ MIN_PERIOD = 1
 MAX_PERIOD = 15_552_000  # 180 days
 DEFAULT_PERIOD = 259_200  # 72 hours
 
-FIELDS = ("name", "settlement_period", "attribution_method", "condition")
+FIELDS = ("name", "settlement_period", "attribution_method", "condition", "timers")
+# Absent from the content and its digest if they are not given.
+OPTIONAL_FIELDS = ("timers",)
 
 
 class Contract(Struct, frozen=True, kw_only=True, eq=False):
-    """`condition` is canonical, `settlement_period` in seconds. Contracts with equal content are equal."""
+    """`condition` is canonical, `settlement_period` in seconds. Contracts with equal content are equal.
+
+    `timers` has the period in seconds after events with an action, or `KEEP`; `timers_ms` has None for `KEEP`.
+    """
 
     agent: str
     name: str
     settlement_period: int = DEFAULT_PERIOD
     attribution_method: str = "last"
     condition: list[dict[str, Any]]
+    timers: dict[str, Timer] | None = None
     # Derived when the contract is created.
     hash: str = ""
     settlement_ms: int = 0
+    timers_ms: dict[str, int | None] | None = None
     rule: Rule = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -41,12 +49,16 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
         force_setattr(self, "rule", compile_condition(self.condition))
         force_setattr(self, "condition", conditions.canonical(self.condition))
         force_setattr(self, "settlement_ms", self.settlement_period * 1000)
+        if not self.timers:  # a customer's own empty table removes the agent's timers
+            force_setattr(self, "timers", None)
+        force_setattr(self, "timers_ms", None if self.timers is None else timers_ms(self.timers))
         force_setattr(self, "hash", digest(self.content | {"agent": self.agent}))
 
     @classmethod
     def from_content(cls, key: str, content: Mapping[str, Any]) -> "Contract":
         """Return the contract of an agent's catalogue content."""
-        return cls(agent=key, **{name: content[name] for name in FIELDS})
+        given = {name: content[name] for name in FIELDS if name in content or name not in OPTIONAL_FIELDS}
+        return cls(agent=key, **given)
 
     def with_terms(self, terms: Mapping[str, Any]) -> "Contract":
         """Return the contract with a customer's own terms in place of the agent's."""
@@ -55,7 +67,8 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
     @property
     def content(self) -> dict[str, Any]:
         """The catalogue content, without the agent's key."""
-        return {name: getattr(self, name) for name in FIELDS}
+        values = {name: getattr(self, name) for name in FIELDS}
+        return {name: value for name, value in values.items() if value is not None or name not in OPTIONAL_FIELDS}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Contract) and self.hash == other.hash
@@ -68,7 +81,10 @@ def read_agent(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[M
     """Return the canonical content of an agent from user input, and its mistakes."""
     table = Table(raw, path, FIELDS)
     content: dict[str, Any] = {"name": table.text("name", default=key)}
-    return content | {name: read(table) for name, read in _READERS.items()}, table.mistakes
+    content |= {name: read(table) for name, read in _READERS.items()}
+    if (timers := read_timers(table)) is not None:
+        content["timers"] = timers
+    return content, table.mistakes
 
 
 def read_own_terms(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
@@ -78,6 +94,8 @@ def read_own_terms(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake
     if table.get("name") is not None:
         terms["name"] = table.text("name")
     terms |= {name: read(table) for name, read in _READERS.items() if table.get(name) is not None}
+    if (timers := read_timers(table, allow_empty=True)) is not None:
+        terms["timers"] = timers
     if len(terms) == 1 and isinstance(raw, Mapping) and not table.mistakes:
         table.mistakes.append(Mistake(path, "changes nothing; write one of " + ", ".join(FIELDS) + ", or remove it"))
     return terms, table.mistakes

@@ -1,8 +1,7 @@
 """Credit rows of an invoice: credit rows on a draft, a credit note after issue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from fractions import Fraction
 from typing import Final
 
 from msgspec import Struct
@@ -29,6 +28,7 @@ from witnd.domain.invoices.tax import (
     TaxTable,
     available,
     commitment_parts,
+    largest_commitment_credit,
     tax_on,
 )
 from witnd.domain.values import instant
@@ -189,26 +189,10 @@ def _invoice_remainder(invoice: Invoice, item: Item, table: TaxTable) -> Decimal
     if not invoice.closed:
         added = (max(line.amount, _ZERO) for line in invoice.manual)
         return difference(exact_sum((invoice.subtotal, *added)), invoice.credited)
-    taxed = invoice.taxed
-    left = available(taxed, table)
     if item.row.kind != "commitment":
-        return left.get(table.class_of(item.tax), _ZERO)
-    # It may have several parts: the largest credit that leaves none of them below 0.
-    sums = overridden(taxed.sums, taxed.overrides)
-    weights = commitment_parts(sums, sums.commitment, table, invoice.digits)
-    return _largest_credit(weights, left, sums.commitment, invoice.digits)
-
-
-def _largest_credit(
-    parts: Mapping[TaxClass | None, Decimal], left: Mapping[TaxClass | None, Decimal], whole: Decimal, digits: int
-) -> Decimal:
-    """Return the largest amount of a commitment that can be credited: none of its parts exceeds what is left."""
-    if all(left[class_] >= part for class_, part in parts.items()):
-        return whole
-    ratios = [Fraction(max(left[class_], _ZERO)) / Fraction(part) for class_, part in parts.items() if part]
-    units = int(Fraction(whole) * min(ratios) * 10**digits)
-    # Each part is rounded by less than a minor unit.
-    return Decimal(max(0, units - len(ratios))).scaleb(-digits)
+        return available(invoice.taxed, table).get(table.class_of(item.tax), _ZERO)
+    left = _row_remainder(item.row, item.credited)
+    return largest_commitment_credit(invoice.taxed, table, left if item.amount is None else min(left, item.amount))
 
 
 def _row_remainder(row: Row, credited: Decimal) -> Decimal:

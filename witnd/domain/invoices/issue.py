@@ -117,8 +117,12 @@ def _tax_refusal(invoice: Invoice, terms: IssueTerms) -> Refusal | None:
         )
     for class_, amount in available(invoice.taxed, table).items():
         if amount < 0:
-            what = (
-                "the net sum" if class_ is None else f"the taxable amount of {class_.category} {plain(class_.rate)} %"
-            )
-            return Refusal(f"{what} is {amount_text(amount, invoice)}", "change the tax of a credited row")
+            # Credits of the open invoice can be more than what a cap left at close, or than what remains after a row
+            # got another tax.
+            what, tax = "the net sum", ""
+            if class_ is not None:
+                what = f"the taxable amount of {class_.category} {plain(class_.rate)} %"
+                tax = " with this tax"
+            least = amount_text(amount.copy_negate(), invoice)
+            return Refusal(f"{what} is {amount_text(amount, invoice)}", f"add a manual line of at least {least}{tax}")
     return None

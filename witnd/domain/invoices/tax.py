@@ -11,9 +11,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from witnd.domain.invoices.sums import GroupSums, Sums, TaxOverride, is_split, overridden
-from witnd.domain.values.money import exact_sum, plus, product, to_minor
+from witnd.domain.values.money import difference, exact_sum, plus, product, to_minor
 
 _ZERO: Final = Decimal(0)
+_ONE: Final = Decimal(1)
 _PERCENT: Final = Decimal("0.01")
 
 
@@ -154,16 +155,38 @@ def commitment_parts(sums: Sums, amount: Decimal, table: TaxTable, digits: int) 
     A commitment with its own tax key has one part. Otherwise, and for a cap, it is in proportion to the sums it acts
     on; over a sum of 0 it has the customer's tax.
     """
-    if not amount:
-        return {}
+    return in_proportion(amount, _commitment_weights(sums, table, digits), digits) if amount else {}
+
+
+def _commitment_weights(sums: Sums, table: TaxTable, digits: int) -> dict[TaxClass | None, Decimal]:
+    """Return the sums of the categories and rates over which a commitment is divided."""
     if sums.commitment > 0 and sums.commitment_tax:
-        return {table.class_of(sums.commitment_tax): amount}
+        return {table.class_of(sums.commitment_tax): _ONE}
     over: dict[TaxClass | None, Decimal] = {}
     for group in sums.groups:
         _add_all(over, _group_classes(group, table, digits))
-    if not any(over.values()):
-        return {table.class_of(""): amount}
-    return in_proportion(amount, over, digits)
+    return over if any(over.values()) else {table.class_of(""): _ONE}
+
+
+def largest_commitment_credit(taxed: Taxed, table: TaxTable, wanted: Decimal) -> Decimal:
+    """Return how much of a commitment can be credited, at most `wanted`: no taxable amount may fall below 0."""
+    sums, net = overridden(taxed.sums, taxed.overrides), available(taxed, table)
+    credited = taxed.commitment_credited
+    before = commitment_parts(sums, credited, table, taxed.digits)
+    # What all credits of it may come to under each category and rate.
+    room = {class_: plus(before.get(class_, _ZERO), max(left, _ZERO)) for class_, left in net.items()}
+    parts = commitment_parts(sums, plus(credited, wanted), table, taxed.digits)
+    if all(room[class_] >= part for class_, part in parts.items()):
+        return wanted
+    # A part is less than a minor unit above its share, so it fits if its share does.
+    weights = {
+        class_: _units(weight, taxed.digits)
+        for class_, weight in _commitment_weights(sums, table, taxed.digits).items()
+    }
+    whole = sum(weights.values())
+    shares = [_units(room[class_], taxed.digits) * whole // weight for class_, weight in weights.items() if weight]
+    most = product(Decimal(min(shares)), Decimal((0, (1,), -taxed.digits)))
+    return max(difference(most, credited), _ZERO)
 
 
 def _group_classes(group: GroupSums, table: TaxTable, digits: int) -> dict[TaxClass | None, Decimal]:
@@ -181,15 +204,20 @@ def in_proportion(
 ) -> dict[TaxClass | None, Decimal]:
     """Divide an amount in proportion to sums: each part is rounded down in size, and the remaining minor units go to
     the largest remainders, ties by category and rate. Not all sums may be 0."""
-    units, unit = Decimal(10) ** digits, Decimal((amount < 0, (1,), -digits))
-    total = int(product(amount.copy_abs(), units))
-    weights = {class_: int(product(one, units)) for class_, one in sums.items()}
+    unit = Decimal((amount < 0, (1,), -digits))
+    total = _units(amount.copy_abs(), digits)
+    weights = {class_: _units(one, digits) for class_, one in sums.items()}
     divisor = sum(weights.values())
     shares = {class_: divmod(total * weight, divisor) for class_, weight in weights.items()}
     left = total - sum(share for share, _ in shares.values())
     largest = sorted(shares, key=lambda class_: (-shares[class_][1], class_ or ("", _ZERO)))
     more = set(largest[:left])
     return {class_: product(Decimal(share + (class_ in more)), unit) for class_, (share, _) in shares.items()}
+
+
+def _units(amount: Decimal, digits: int) -> int:
+    """Return an amount in minor units."""
+    return int(product(amount, Decimal((0, (1,), digits))))
 
 
 def reduced(taxed: Taxed, table: TaxTable) -> tuple[ManualLine, ...]:

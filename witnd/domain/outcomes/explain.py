@@ -12,14 +12,14 @@ from msgspec import Struct
 from witnd.domain.catalogue import condition
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.evaluate import Leaf
+from witnd.domain.catalogue.timers import KEEP
 from witnd.domain.outcomes.attribution import unit
 from witnd.domain.outcomes.event import Value
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.outcomes.recount import AppliedEvent, Recount, entry_text
 from witnd.domain.values import instant, money
+from witnd.domain.values.duration import duration_text
 from witnd.domain.values.fields import short_repr
-
-_DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 
 #: The words that people read for a status.
 STATUS_TEXT: Final[dict[str, str]] = {
@@ -200,12 +200,26 @@ def _event_text(counted: Recount, item: AppliedEvent, held: bool, was_true: bool
         said.append("Nothing in the condition changed.")
     begins = item.entry[0] if item.placed_at is None else item.placed_at
     if item.pin is None:
-        said.append(f"Due {duration_text(counted.contract.settlement_period)} later.")
+        said.append(_deadline_text(counted, item))
     elif item.pin > begins:
         said.append("Due at the instant the event pinned.")
     else:
         said.append("Pinned to an instant that had passed: due at once.")
     return " ".join(said)
+
+
+def _deadline_text(counted: Recount, item: AppliedEvent) -> str:
+    """Say when the outcome is due after an event without a pinned instant, and which timer decided it."""
+    contract = counted.contract
+    timer = (contract.timers or {}).get(item.action)
+    period = duration_text(contract.settlement_period)
+    if timer is None:
+        return f"Due {period} later."
+    if timer != KEEP:
+        return f"Due {duration_text(int(timer))} later, by the timer of `{item.action}`."
+    if counted.events == 1:
+        return f"Due {period} later: the timer of `{item.action}` keeps the deadline, and there was none."
+    return f"The timer of `{item.action}` keeps the deadline: due at {instant.render(counted.settles_at)}."
 
 
 def _why(
@@ -253,16 +267,6 @@ def _false_leaves(last: ExplainedEvent) -> str:
     """Return the false leaves of a condition that is false."""
     parts = [leaf.words for leaf in last.leaves if not leaf.holds]
     return f"not true: {'; '.join(parts)}" if parts else "every check is true, but not their combination"
-
-
-def duration_text(seconds: int) -> str:
-    """Return a duration in its largest whole units."""
-    parts = []
-    for size, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts) or "0 s"
 
 
 def _leaf_text(leaf: Leaf) -> str:

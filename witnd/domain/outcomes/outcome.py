@@ -81,8 +81,8 @@ class Outcome:
         return "CONFIRMED" if self.holds else "FAILED"
 
     def apply(self, event: Event, accepted_at: int, timer_from: int) -> None:
-        """Apply one event. The settlement period starts at `timer_from`: the acceptance of the event, or of the
-        entry that placed it."""
+        """Apply one event. The settlement period, or the timer of the event's action, starts at `timer_from`: the
+        acceptance of the event, or of the entry that placed it."""
         rule = self.contract.rule
         self.events += 1
         order = accepted_at if event.timestamp is None else event.timestamp
@@ -96,10 +96,16 @@ class Outcome:
         if event.attribution is not None:
             self.tally = update_tally(self.contract.attribution_method, self.tally, order, event.attribution)
         pin = event.pin
-        if pin is None:
+        if pin is not None:
+            self.settles_at = pin if pin > timer_from else timer_from
+        elif (timers := self.contract.timers_ms) is None:
             self.settles_at = timer_from + self.contract.settlement_ms
         else:
-            self.settles_at = pin if pin > timer_from else timer_from
+            period = timers.get(event.action, self.contract.settlement_ms)
+            if period is not None:
+                self.settles_at = timer_from + period
+            elif self.events == 1:
+                self.settles_at = timer_from + self.contract.settlement_ms
         if fact is not None or self.events == 1:
             self.holds = rule.holds(self.counts, self.values)
             if self.holds and self.status == "OPEN":

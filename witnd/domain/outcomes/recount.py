@@ -10,6 +10,7 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from witnd.domain.catalogue.contract import Contract
+from witnd.domain.catalogue.timers import KEEP
 from witnd.domain.outcomes.event import EntryId, Value
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.pricing.ratecard import Price
@@ -110,11 +111,20 @@ class Recount:
                     self._latest[fact], self.values[fact] = place, item.value
         if item.attribution is not None:
             self._unit = _best(self.contract.attribution_method, self._unit, place, item.attribution)
-        self.settles_at = begins + self.contract.settlement_period * 1000
-        if item.pin is not None:
-            self.settles_at = max(item.pin, begins)
+        self.settles_at = self._deadline(item, begins)
         self.holds = self.contract.rule.holds(self.counts, self.values)
         self.was_true = self.was_true or self.holds
+
+    def _deadline(self, item: AppliedEvent, begins: int) -> int:
+        """Return the deadline after an event whose timer begins at an instant (ms)."""
+        if item.pin is not None:
+            return max(item.pin, begins)
+        timer = (self.contract.timers or {}).get(item.action, self.contract.settlement_period)
+        if timer == KEEP:
+            if self.events > 1:
+                return self.settles_at
+            timer = self.contract.settlement_period
+        return begins + int(timer) * 1000
 
     def _check_order(self, last: AppliedEvent, item: AppliedEvent) -> None:
         at = f"event {entry_text(item.entry)}"

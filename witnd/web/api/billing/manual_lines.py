@@ -26,7 +26,7 @@ class LineIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
-class TaxIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LineTaxIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The tax key of a line of a draft; null gives it its own again. The reason is in the change log. With `dry_run`,
     nothing is changed."""
 
@@ -73,12 +73,12 @@ async def remove_line(call: Call[Any]) -> InvoiceJson:
     says="Give a line of a draft another tax, with a reason.",
     scope="billing",
     repeatable=True,
-    body=TaxIn,
+    body=LineTaxIn,
     answer=LineAdded,
     refusals=("CONFLICT",),
 )
 async def override_tax(call: Call[Any]) -> LineAdded:
-    body: TaxIn = call.body()
+    body: LineTaxIn = call.body()
     if isinstance(body.tax, UnsetType):
         raise invalid("tax", "is missing; write a tax key, or null for the line's own tax")
     found = await invoices.named(call.services, call.path["id"])
