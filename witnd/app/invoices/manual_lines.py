@@ -247,9 +247,14 @@ async def _added(services: Services, author: Author, done: Operation, new: NewLi
     return await _line(services, done.invoice, row)
 
 
-async def _line(services: Services, invoice: Invoice, row: Row) -> LineAdded:
+async def shown_line(services: Services, invoice: Invoice, row: Row) -> LineJson:
+    """Return a line with its tax key."""
     taxes = RowTaxes(await services.learned(), invoice, services.now_ms())
-    shown = line_json(invoice, row, taxes.shown(row))
+    return line_json(invoice, row, taxes.shown(row))
+
+
+async def _line(services: Services, invoice: Invoice, row: Row) -> LineAdded:
+    shown = await shown_line(services, invoice, row)
     return LineAdded(
         **{name: getattr(shown, name) for name in LineJson.__struct_fields__}, invoice=invoice_json(invoice)
     )
