@@ -3,7 +3,7 @@
 from typing import Final
 
 from witnd.app.errors import Refused, checked_cursor, invalid_cursor
-from witnd.app.invoices.document import default_tax
+from witnd.app.invoices.document import default_tax, with_current_data
 from witnd.app.invoices.manual_lines import line_tax
 from witnd.app.invoices.operations import listed
 from witnd.app.services import Services
@@ -24,10 +24,14 @@ def lines_of(services: Services) -> Lines:
 
 
 async def of_invoice(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[LineJson]:
-    """Return the lines after a cursor. Raise CONFLICT if the invoice was closed after the cursor was created."""
+    """Return the lines after a cursor. Raise CONFLICT if the invoice was closed after the cursor was created.
+
+    The discounts of a draft are those that it would be issued with now, as in its document.
+    """
+    shown, _ = await with_current_data(services, invoice)
     try:
         with checked_cursor():
-            page = await lines_of(services).page(invoice, limit, after)
+            page = await lines_of(services).page(shown, limit, after)
     except StaleCursor as moved:
         raise Refused("CONFLICT", str(moved)) from None
     default = await default_tax(services, invoice)
