@@ -6,16 +6,28 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tests.support.companies import BILLING, LOGO, SELLER
 from tests.support.pricing import charged_units
-from witnd.billing.export.bill import Bill, Note
+from witnd.billing.export.bill import Bill, Note, manual_descriptions
+from witnd.domain.catalogue.buyer import Buyer
+from witnd.domain.catalogue.seller import Seller
+from witnd.domain.invoices.cancel import void
+from witnd.domain.invoices.credit import Item
+from witnd.domain.invoices.credit import credit as credit_rows
 from witnd.domain.invoices.invoice import Invoice, Row, invoice_id, row_id
-from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.invoices.issue import issue
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.issue_terms import IssueTerms
+from witnd.domain.invoices.manual import manual_rows
+from witnd.domain.invoices.operations import Change, CreditNote, Series
+from witnd.domain.invoices.sums import GroupSums, Sum, Sums, add_to
+from witnd.domain.invoices.tax import ManualLine, TaxTable, TaxTerms
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.pricing.group import GroupMeter
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.rating import rate_at_settlement
 from witnd.domain.values import instant
-from witnd.domain.values.money import exact_sum, minor_digits, minor_text, plain
+from witnd.domain.values.money import exact_sum, minor_digits, minor_text, plain, to_minor
 from witnd.domain.values.period import Calendar
 
 NOVEMBER = instant.parse("2026-11-05T09:00:00Z")
@@ -259,3 +271,115 @@ def samples() -> dict[str, Bill]:
         ),
         "dinar": bill([("ticket", price(currency="KWD", price_per_unit="0.125"), ["1", "2", "7"])], "KWD"),
     }
+
+
+VAT = TaxTerms(name="VAT 19%", category="S", rate=Decimal(19))
+REDUCED = TaxTerms(name="VAT 7%", category="S", rate=Decimal(7))
+EXPORT = TaxTerms(name="Export", category="G", rate=Decimal(0), note="Tax-free export\nArticle 146 of the directive")
+
+
+def manual(number: int, description: str, unit_price: str, *, quantity: str = "1", tax: str = "") -> ManualLine:
+    amount = to_minor(Decimal(quantity) * Decimal(unit_price), 2)
+    return ManualLine(
+        id=derived_id("manual", str(number)),
+        description=description,
+        quantity=Decimal(quantity),
+        unit_price=Decimal(unit_price),
+        tax=tax,
+        amount=amount,
+        applied=amount,
+        added_at=NOVEMBER + number,
+    )
+
+
+def taxed(lines: Sequence[ManualLine] = (), *, logo: str | None = LOGO, **taxes: TaxTerms) -> Bill:
+    """An invoice with a seller, a buyer, manual lines and taxes. Without `taxes`, all rows have VAT."""
+    outcomes = price(price_per_unit="0.995", period_minimum="40")
+    leads = price("sales", price_per_unit="25", **({"tax": "reduced"} if "reduced" in taxes else {}))
+    one = bill([("ticket", outcomes, ["1", "3", "2.5"]), ("lead", leads, ["1", "2"])])
+    rows = rows_of(one.invoice.id, [("ticket", outcomes, ["1", "3", "2.5"]), ("lead", leads, ["1", "2"])])
+    groups: dict[str, dict[str, Sum]] = {"sales": {}, "support": {}}
+    for row in rows:
+        own = leads.tax or "" if row.agent_key == "sales" else ""
+        add_to(groups[row.agent_key or ""], own, Decimal(row.amount or 0))
+    table = TaxTable("vat", {"vat": VAT, **taxes})
+    seller = Seller.from_content(SELLER | {"logo": None, "locale": "en"})
+    data = IssueData(
+        customer_name="Acme Robotics", seller=seller, seller_version=0, buyer=Buyer.from_content(BILLING), table=table
+    )
+    draft = replace(
+        one.invoice,
+        status="draft",
+        number=None,
+        issued_at=None,
+        total=None,
+        issue_date=None,
+        due_date=None,
+        manual=tuple(lines),
+        sums=Sums(tuple(GroupSums(agent, None, sums) for agent, sums in groups.items())),
+    )
+    change = issue(draft, Decimal(0), Series(name="INV"), ISSUED, IssueTerms(data=data, days=30))
+    assert isinstance(change, Change), change
+    issued = replace(change.after, number="INV-000042", issued_at=ISSUED)
+    return of_rows(
+        issued,
+        [*rows, *manual_rows(issued)],
+        name=data.customer_name,
+        prices={outcomes.hash: outcomes, leads.hash: leads},
+        tax_of=lambda row: row.tax or (leads.tax if row.agent_key == "sales" else None) or "vat",
+        data=issued.issue_data,
+        logo=logo,
+    )
+
+
+MANUAL = [
+    manual(0, "Setup of the <connector>", "125.5", quantity="2"),
+    manual(1, "Training", "80", tax="reduced"),
+    manual(2, "Goodwill\u0007", "-500", tax="reduced"),
+    manual(3, "Shipping abroad", "9.9", tax="export"),
+]
+
+
+def taxed_samples() -> dict[str, Bill]:
+    return {
+        "one-tax": taxed(),
+        "several-taxes": taxed(MANUAL, reduced=REDUCED, export=EXPORT),
+    }
+
+
+def taxed_note(of: Bill) -> Note:
+    """A credit note of an outcome and of a manual line, with their taxes."""
+    rows = [
+        Row(
+            id="1" * 64, kind="outcome", agent_key="sales", rate_card="standard", price_hash=None, amount="25.00",
+            amount_exact="25", rated="at_settlement", outcome_key="lead-0001", tax="vat",
+        ),
+        next(row for row in manual_rows(of.invoice) if row.description == "Setup of the <connector>"),
+    ]  # fmt: skip
+    table = of.invoice.issue_data.table if of.invoice.issue_data else TaxTable()
+    items = [Item(row=rows[0], credited=Decimal(0), tax="vat", amount=Decimal(5)),
+             Item(row=rows[1], credited=Decimal(0), amount=Decimal(51))]  # fmt: skip
+    change = credit_rows(
+        of.invoice, items, "Delivered late", balance=Decimal(0), series=Series(name="CN"), at=ISSUED, table=table
+    )
+    assert isinstance(change, Change), change
+    return _note_of(of, change)
+
+
+def cancelling_note(of: Bill) -> Note:
+    """The credit note of a voided invoice."""
+    change = void(of.invoice, Decimal(0), "Sent to the wrong company", Series(name="CN"), ISSUED)
+    assert isinstance(change, Change), change
+    return _note_of(of, change)
+
+
+def _note_of(of: Bill, change: Change) -> Note:
+    assert change.note is not None
+    return Note(
+        note=replace(change.note, number="CN-000004", issued_at=ISSUED),
+        customer_name=of.customer_name,
+        agent_name=of.agent_name,
+        data=of.data,
+        logo=of.logo,
+        descriptions=manual_descriptions(of.invoice),
+    )

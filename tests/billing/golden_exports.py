@@ -11,7 +11,19 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from tests.billing.bills import ISSUED, all_of, each, note, of_rows, opened, samples, text
+from tests.billing.bills import (
+    ISSUED,
+    all_of,
+    cancelling_note,
+    each,
+    note,
+    of_rows,
+    opened,
+    samples,
+    taxed_note,
+    taxed_samples,
+    text,
+)
 from witnd.billing.export import csv_text, json_lines, stripe
 from witnd.billing.export.bill import Bill, Note
 from witnd.billing.export.page import invoice_page, note_page
@@ -38,19 +50,23 @@ async def exports() -> dict[str, str]:
         "void": await head(bills["flat"], status="void", voided_at=ISSUED + DAY, reason="Sent to the wrong company"),
     }
     credit_note = note(several, rows[1], "-2.98")
-    everything = [*bills.values(), *states.values()]
+    taxed = taxed_samples()
+    taxed_credit = taxed_note(taxed["several-taxes"])
+    everything = [*bills.values(), *states.values(), *taxed.values()]
     found = {
         "lines.csv": await text(csv_text.lines(each(*everything))),
         "invoices.csv": await text(csv_text.invoices(each(*everything))),
-        "credit-notes.csv": await text(csv_text.notes(one(credit_note))),
+        "credit-notes.csv": await text(csv_text.notes(each_note(credit_note, taxed_credit))),
         "lines.jsonl": await text(json_lines.lines(each(*everything))),
         "invoices.jsonl": await text(json_lines.invoices(each(*everything))),
-        "credit-notes.jsonl": await text(json_lines.notes(one(credit_note))),
-        "stripe-lines.jsonl": await pushed(*bills.values(), what="lines"),
-        "stripe-invoices.jsonl": await pushed(*bills.values(), what="invoices"),
+        "credit-notes.jsonl": await text(json_lines.notes(each_note(credit_note, taxed_credit))),
+        "stripe-lines.jsonl": await pushed(*bills.values(), *taxed.values(), what="lines"),
+        "stripe-invoices.jsonl": await pushed(*bills.values(), *taxed.values(), what="invoices"),
         "credit-note.html": unstyled(await text(note_page(credit_note))),
+        "credit-note-taxed.html": unstyled(await text(note_page(taxed_credit))),
+        "credit-note-cancelling.html": unstyled(await text(note_page(cancelling_note(taxed["one-tax"])))),
     }
-    for name, bill in {**bills, **states}.items():
+    for name, bill in {**bills, **states, **taxed}.items():
         found[f"{name}.html"] = unstyled(await text(invoice_page(bill)))
     return found
 
@@ -65,8 +81,9 @@ async def pushed(*bills: Bill, what: str) -> str:
     return await text(stripe.requests(each(*bills), {"acme": "cus_Q4rT8vXkLm2N"}, what, rounded=True))
 
 
-async def one(paper: Note) -> AsyncIterator[Note]:
-    yield paper
+async def each_note(*papers: Note) -> AsyncIterator[Note]:
+    for paper in papers:
+        yield paper
 
 
 def unstyled(page: str) -> str:

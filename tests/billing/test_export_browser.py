@@ -12,7 +12,24 @@ from typing import Any
 
 import pytest
 
-from tests.billing.bills import TIERS, Bill, all_of, bill, credit, note, opened, price, samples, text
+from tests.billing.bills import (
+    EXPORT,
+    MANUAL,
+    REDUCED,
+    TIERS,
+    Bill,
+    all_of,
+    bill,
+    credit,
+    manual,
+    note,
+    opened,
+    price,
+    samples,
+    taxed,
+    taxed_note,
+    text,
+)
 from witnd.billing.export.page import invoice_page, note_page
 
 INSTALL = "pip install -e '.[browser]'"
@@ -47,6 +64,8 @@ async def _pages() -> dict[str, str]:
         "long": await text(invoice_page(long())),
         "open": await text(invoice_page(opened(several, rows))),
         "note": await text(note_page(note(several, rows[0], "-0.75"))),
+        "taxed": await text(invoice_page(taxed_bill())),
+        "taxed-note": await text(note_page(taxed_note(taxed_bill()))),
     }
 
 
@@ -56,6 +75,11 @@ def long() -> Bill:
         ("case-" + "x" * 240, price("fraud", kind="graduated", tiers=TIERS), ["4", "9"]),
     ]
     return bill(work, given=lambda rows: [credit(rows[0], "-0.50", "y" * 500, "acme")])
+
+
+def taxed_bill() -> Bill:
+    lines = [*MANUAL, manual(9, "x" * 200, "1234567890.12", tax="reduced")]
+    return taxed(lines, reduced=REDUCED, export=EXPORT)
 
 
 class Seen:
@@ -80,13 +104,15 @@ class Seen:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["several", "long", "open", "note"])
+@pytest.mark.parametrize("name", ["several", "long", "open", "note", "taxed", "taxed-note"])
 def test_a_page_prints_without_a_sound_and_asks_for_nothing(
     chromium: Any, tmp_path: Path, pages: dict[str, str], name: str, size: str
 ) -> None:
     seen = Seen(chromium, tmp_path, pages[name])
     sheets = seen.printed(size)
     assert seen.noise == [f"request: {seen.address}"]
+    widths = seen.page.evaluate("() => [...document.images].map(one => one.naturalWidth)")
+    assert widths == ([2] if name.startswith("taxed") else []), "the logo is shown"
     for number, sheet in enumerate(sheets, 1):
         assert f"Page {number} of {len(sheets)}" in sheet
 
@@ -119,7 +145,7 @@ def test_a_draft_is_marked_on_every_sheet(chromium: Any, tmp_path: Path, pages: 
 
 
 @pytest.mark.parametrize("width", [360, 700, 1400])
-@pytest.mark.parametrize("name", ["several", "long", "note"])
+@pytest.mark.parametrize("name", ["several", "long", "note", "taxed", "taxed-note"])
 def test_nothing_sticks_out_on_a_screen(
     chromium: Any, tmp_path: Path, pages: dict[str, str], name: str, width: int
 ) -> None:

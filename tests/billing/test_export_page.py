@@ -12,12 +12,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.billing.bills import ISSUED, TIERS, all_of, bill, credit, note, of_rows, price, rows_of, samples, text
+from tests.billing.bills import (
+    EXPORT,
+    ISSUED,
+    MANUAL,
+    REDUCED,
+    TIERS,
+    all_of,
+    bill,
+    cancelling_note,
+    credit,
+    manual,
+    note,
+    of_rows,
+    price,
+    rows_of,
+    samples,
+    taxed,
+    taxed_note,
+    taxed_samples,
+    text,
+)
 from tests.billing.golden_exports import head
+from tests.support.companies import BILLING, LOGO, SELLER
 from witnd.billing.export import page, sections, wording
 from witnd.billing.export.bill import Bill
 from witnd.billing.export.page import css_string, invoice_page, note_page
+from witnd.domain.catalogue.buyer import Buyer
+from witnd.domain.catalogue.seller import Seller
 from witnd.domain.invoices.invoice import Row
+from witnd.domain.invoices.manual import manual_rows
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum
 
@@ -85,16 +109,50 @@ def written_by(somebody: str) -> Bill:
     return of_rows(invoice, rows, name=somebody, customer_email=somebody, agent_name=lambda _: somebody)
 
 
+def taxed_by(somebody: str) -> Bill:
+    """An invoice in which every text of its parties, taxes and manual lines is this one, and of two taxes."""
+    line = somebody.replace("\n", " ")
+    one = taxed([manual(0, somebody, "1", tax="other")], other=replace(EXPORT, name=somebody, note=line))
+    assert one.data is not None
+    named = {"address": [somebody], "postal_code": somebody, "city": somebody, "country": somebody, "tax_id": somebody}
+    seller = SELLER | named | dict.fromkeys(("name", "registration", "email", "phone", "iban", "bic"), somebody)
+    buyer = BILLING | named | dict.fromkeys(("legal_name", "purchase_order", "email"), somebody)
+    data = replace(
+        one.data,
+        seller=Seller.from_content(seller | {"footer": line}),
+        buyer=Buyer.from_content(buyer),
+        tax_rows=tuple(replace(row, name=somebody, note=line) for row in one.data.tax_rows),
+    )
+    return replace(one, data=data, invoice=replace(one.invoice, customer_key="k" + somebody))
+
+
 @given(hostile)
 async def test_no_text_becomes_markup(somebody: str) -> None:
-    plain = Skeleton(await page_of(written_by("plain")))
-    found = Skeleton(await page_of(written_by(somebody)))
+    for written in (written_by, taxed_by):
+        plain = Skeleton(await page_of(written("plain")))
+        found = Skeleton(await page_of(written(somebody)))
+        assert found.elements == plain.elements
+
+
+@given(hostile)
+async def test_no_text_of_a_credit_note_becomes_markup(somebody: str) -> None:
+    paper = taxed_note(taxed_samples()["several-taxes"])
+    plain = Skeleton(await text(note_page(replace(paper, data=taxed_by("plain").data))))
+    found = Skeleton(await text(note_page(replace(paper, data=taxed_by(somebody).data))))
     assert found.elements == plain.elements
 
 
 @pytest.mark.parametrize("somebody", MARKUP)
 async def test_text_that_looks_like_markup_is_shown_as_it_is(somebody: str) -> None:
-    assert re.sub(r"\s+", " ", somebody) in await said(written_by(somebody))
+    for written in (written_by, taxed_by):
+        assert re.sub(r"\s+", " ", somebody) in await said(written(somebody))
+
+
+async def test_control_characters_are_shown() -> None:
+    assert "Goodwill␇" in await said(taxed_samples()["several-taxes"])
+    found = await page_of(taxed_by("a\x07\n\x7f"))
+    assert "a␇␊␡" in found
+    assert "\x07" not in found
 
 
 @given(hostile)
@@ -120,6 +178,109 @@ async def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
         assert forbidden not in written, forbidden
     attributes = {name for _, names in Skeleton(written).elements for name in names}
     assert not [name for name in attributes if name.startswith("on")]
+
+
+async def test_an_invoice_without_a_seller_and_taxes_does_not_mention_them() -> None:
+    for one in samples().values():
+        written = await page_of(one)
+        assert not re.search(r"\btax", re.sub("<style>.*?</style>", "", written, flags=re.DOTALL), re.IGNORECASE)
+        assert "img-src" not in written
+        assert 'class="from"' not in written
+
+
+async def test_the_parties_are_on_an_invoice_and_on_its_credit_notes() -> None:
+    one = taxed()
+    for written in (await page_of(one), await text(note_page(cancelling_note(one)))):
+        found = Skeleton(written).text
+        for expected in (
+            "Kontor GmbH Hafenstraße 1 Hof 2 20457 Hamburg Germany billing@kontor.example +49 40 123456",
+            "Acme Incorporated 1 Main Street 75001 Paris France ap@acme.com Tax ID FR40303265045 Customer acme",
+            "Purchase order PO-77",
+            "Tax ID DE136695976",
+            "HRB 1234, Amtsgericht Hamburg",
+            "IBAN DE89 3704 0044 0532 0130 00, BIC COBADEFFXXX",
+            "Managing director: A. Kontor Vielen Dank!",
+        ):
+            assert expected in found, expected
+        assert f'<img src="data:image/png;base64,{LOGO}" alt="">' in written
+        assert "style-src 'unsafe-inline'; img-src data:" in written
+
+
+async def test_without_a_logo_no_image_may_be_loaded() -> None:
+    found = await page_of(taxed(logo=None))
+    assert "Kontor GmbH" in found
+    assert "<img" not in found
+    assert "img-src" not in found
+
+
+async def test_the_tax_of_each_rate_is_on_it() -> None:
+    found = await said(taxed_samples()["several-taxes"])
+    for expected in (
+        "Setup of the <connector> Tax: VAT 19% 2 125.50 251.00",
+        "Training Tax: VAT 7% 1 80.00 80.00",
+        "−500.00 requested, reduced so that no taxable amount is negative Tax: VAT 7% 1 −500.00 −155.00",
+        "Period minimum 6.47 is less than 40: 33.53 Tax: VAT 19%",
+        "Export Tax-free export Article 146 of the directive 0 % (G) 9.90 0.00",
+        "VAT 7% 7 % (S) 0.00 0.00",
+        "VAT 19% 19 % (S) 291.00 55.29",
+        "Net 300.90 Tax 55.29 Total due 356.19 EUR",
+    ):
+        assert expected in found, expected
+    only_one = await said(taxed())
+    assert "Tax: " not in only_one, "all rows have the tax of the table"
+    assert "Net 115.00 Tax 21.85 Total due 136.85 EUR" in only_one
+
+
+async def test_outcomes_of_one_agent_with_two_taxes_are_apart() -> None:
+    one = taxed(MANUAL, reduced=REDUCED, export=EXPORT)
+    assert one.data is not None
+    found = await said(replace(one, tax_of=lambda row: "export" if row.outcome_key == "ticket-0002" else "vat"))
+    assert "Support agent 2 outcomes Tax: VAT 19% 3.5 0.995 3.49" in found
+    assert "Support agent 1 outcome Tax: Export At least 40.00 for the period 3 0.995 2.98" in found
+    assert "3 × 0.995 = 2.985, rounded 2.98 (the period's sum goes from 0.995 to 3.98); Tax: Export" in found
+
+
+async def test_a_draft_has_the_tax_that_it_would_be_issued_with() -> None:
+    one = taxed([manual(0, "Setup", "10")])
+    draft = replace(one.invoice, status="draft", number=None, issued_at=None, total=None, issue_data=None)
+    found = await said(replace(one, invoice=replace(draft, issue_date=None, due_date=None)))
+    assert "Net 125.00 Tax 23.75 Total so far 148.75 EUR" in found
+    assert "Issued not yet" in found
+    assert one.data is not None
+    opened = replace(one, invoice=replace(draft, closed=False), data=replace(one.data, tax_rows=()))
+    found = await said(opened)
+    assert "more outcomes can be added. Tax is added when the period closes." in found
+    assert "Subtotal 125.00 Total so far 125.00 EUR" in found
+
+
+async def test_an_invoice_with_manual_lines_alone() -> None:
+    one = bill([])
+    head_ = replace(one.invoice, manual=(manual(0, "Setup", "10"),), total=Decimal(10))
+    found = await said(of_rows(head_, manual_rows(head_)))
+    assert "Item Quantity Unit price Amount Setup 1 10.00 10.00" in found
+    assert "Subtotal 10.00 Total due 10.00 EUR" in found
+    assert "No confirmed outcomes" not in found
+    assert "Every outcome" not in found
+
+
+async def test_a_credit_of_a_manual_line_names_it() -> None:
+    one = taxed(MANUAL, reduced=REDUCED, export=EXPORT)
+    rows = await all_of(one.rows())
+    line = next(row for row in rows if row.description == "Training")
+    given_ = credit(line, "-10.00", "not needed", one.invoice.id)
+    found = await said(replace(one, rows=of_rows(one.invoice, [*rows, given_]).rows))
+    assert "Credits For Reason Given Amount Training not needed" in found
+    found = Skeleton(await text(note_page(taxed_note(one)))).text
+    assert "Setup of the <connector> Delivered late 51.00" in found
+    assert "VAT 19% 19 % (S) 56.00 10.64" in found
+    assert "Net 56.00 EUR Tax 10.64 EUR Credited 66.64 EUR" in found
+
+
+async def test_the_note_of_a_voided_invoice_says_what_it_cancels() -> None:
+    found = Skeleton(await text(note_page(cancelling_note(taxed())))).text
+    assert "This credit note cancels invoice INV-000042, which must not be paid: Sent to the wrong company" in found
+    assert "Credited 136.85 EUR" in found
+    assert "Agent and outcome" not in found
 
 
 async def test_the_numbers_of_an_invoice_are_on_it() -> None:

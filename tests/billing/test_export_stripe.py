@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.billing.bills import Bill, all_of, bill, each, of_rows, price, samples, text
+from tests.billing.bills import Bill, all_of, bill, each, of_rows, price, samples, taxed_samples, text
 from witnd.billing.export import stripe
 from witnd.billing.export.stripe import ITEMS_MAX, UnsupportedByStripe, scale
 
@@ -25,10 +25,10 @@ def charged(requests: list[dict[str, Any]]) -> int:
     return sum(one["invoice_item"]["amount"] for one in requests)
 
 
-@pytest.mark.parametrize("name", sorted(samples()))
+@pytest.mark.parametrize("name", sorted(samples() | taxed_samples()))
 @pytest.mark.parametrize("what", ["lines", "invoices"])
 async def test_the_items_of_an_invoice_come_to_what_is_due(name: str, what: str) -> None:
-    one = samples()[name]
+    one = (samples() | taxed_samples())[name]
     found = await pushed(one, what=what)
     digits = scale(one.invoice).digits
     assert Decimal(charged(found)).scaleb(-digits) == one.invoice.due
@@ -67,6 +67,16 @@ async def test_an_item_is_a_documented_request_body_that_leads_back_to_its_row()
     assert found[-1]["invoice_item"]["amount"] == -1200
     assert found == await pushed(one), "the same again, so that a second push changes nothing"
     assert len({request["idempotency_key"] for request in found}) == len(found)
+
+
+async def test_manual_lines_and_taxes_are_items() -> None:
+    found = await pushed(taxed_samples()["several-taxes"])
+    items = [request["invoice_item"] for request in found if request["invoice_item"]["metadata"]["kind"] == "manual"]
+    assert [(item["description"], item["amount"]) for item in items] == [
+        ("Setup of the <connector>", 25100), ("Training", 8000), ("Goodwill\x07", -15500), ("Shipping abroad", 990)
+    ]  # fmt: skip
+    [tax] = [request["invoice_item"] for request in found if request["invoice_item"]["metadata"]["kind"] == "tax"]
+    assert (tax["description"], tax["amount"], tax["metadata"]["rate"]) == ("VAT 19% (19 %)", 5529, "19")
 
 
 async def test_what_stripe_documents_as_limits_is_kept() -> None:

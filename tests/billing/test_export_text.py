@@ -12,7 +12,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.billing.bills import ISSUED, all_of, bill, each, note, of_rows, price, samples, text
+from tests.billing.bills import (
+    ISSUED,
+    all_of,
+    bill,
+    each,
+    note,
+    of_rows,
+    price,
+    samples,
+    taxed_note,
+    taxed_samples,
+    text,
+)
 from witnd.billing.export import csv_text, json_lines
 from witnd.billing.export.bill import Bill, Note
 from witnd.domain.invoices.invoice import Row
@@ -24,6 +36,7 @@ from witnd.domain.invoices.json_form import (
     invoice_json,
     line_json,
 )
+from witnd.domain.values.money import exact_sum
 
 FORMULAS = tuple("=+-@\t\r\n＝＋－＠")
 # Keys may hold any code point but lone surrogates; formulas, quotes and line ends come often.
@@ -61,6 +74,7 @@ def odd(key: str, reason: str, name: str) -> Bill:
         resolved_at=ISSUED,
         reason=reason,
         description=reason,
+        tax=reason,
     )
     invoice = msgspec.structs.replace(one.invoice, customer_key=key, reason=reason)
     return of_rows(invoice, [row], name=name, customer_email=name, agent_name=lambda _: name)
@@ -76,7 +90,7 @@ async def test_every_text_comes_back_from_a_csv_file_and_none_is_computed(key: s
 
     for found in (line, head):
         for column, cell in found.items():
-            if column in csv_text.FREE_TEXT:
+            if column in csv_text.FREE_TEXT or (found is line and column == "tax"):
                 assert not cell.lstrip(" \u00a0\u3000\ufeff\0").startswith(FORMULAS), column
         assert undone(found["customer_key"]) == key
         assert undone(found["customer_name"]) == name
@@ -84,6 +98,7 @@ async def test_every_text_comes_back_from_a_csv_file_and_none_is_computed(key: s
     assert undone(line["outcome_key"]) == key
     assert undone(line["description"]) == reason
     assert undone(line["agent_name"]) == name
+    assert undone(line["description"]) == undone(line["tax"]) == reason
     assert undone(head["customer_email"]) == name
 
 
@@ -119,12 +134,14 @@ async def test_negative_amounts_stay_numbers() -> None:
 
 
 async def test_a_csv_cell_says_what_the_json_member_says() -> None:
-    for one in samples().values():
+    for one in (samples() | taxed_samples()).values():
         cells = await records(csv_text.lines(each(one)))
         documents = [json.loads(line) for line in (await text(json_lines.lines(each(one)))).splitlines()]
         assert [as_json(found, LineJson) for found in cells] == documents
         [head] = await records(csv_text.invoices(each(one)))
-        assert as_json(head, InvoiceJson) == json.loads(await text(json_lines.invoices(each(one))))
+        document = json.loads(await text(json_lines.invoices(each(one))))
+        assert exact_sum(Decimal(row["tax"]) for row in document.pop("tax_rows")) == Decimal(document["tax"] or 0)
+        assert as_json(head, InvoiceJson) == document
 
 
 def as_json(found: Mapping[str, str], shape: type[msgspec.Struct]) -> dict[str, Any]:
@@ -133,6 +150,7 @@ def as_json(found: Mapping[str, str], shape: type[msgspec.Struct]) -> dict[str, 
     return {
         name: None if found[name] == "" else json.loads(found[name]) if name in bare else found[name]
         for name in shape.__struct_fields__
+        if name != "tax_rows"
     }
 
 
@@ -163,6 +181,10 @@ async def test_credit_notes_have_their_rows_with_them() -> None:
     assert cells["customer_name"] == one.customer_name
     assert json.loads(cells["lines"]) == json.loads(written)["lines"]
     assert json.loads(cells["lines"])[0]["amount"] == "-0.75"
+    assert (cells["tax"], cells["total"]) == ("0.00", "0.75")
+    assert "tax_rows" not in cells
+    [cells] = await records(csv_text.notes(only(taxed_note(taxed_samples()["several-taxes"]))))
+    assert (cells["amount"], cells["tax"], cells["total"]) == ("56.00", "10.64", "66.64")
 
 
 async def only(paper: Note) -> AsyncIterator[Note]:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.deployment import LONG_AGO, Deployment
-from tests.support.invoices import DAY_MS, NOVEMBER, draft, outcome_row, write
+from tests.support.invoices import DAY_MS, NOVEMBER, draft, outcome_row, sums_of, write
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.routing import Terms, opening_terms
 from witnd.domain.invoices.invoice import Invoice, Row
@@ -19,6 +19,7 @@ from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices import change as invoice_change
 from witnd.store.invoices import rows as invoice_rows
+from witnd.store.invoices.codec import field_text
 from witnd.store.keys import BillingKeys, GlobalKeys
 from witnd.store.records.codec import encode_outcome
 from witnd.store.server.connection import connect
@@ -97,6 +98,8 @@ class TestList:
             "unrated": 0,
             "subtotal": "10.00",
             "credited": "0.00",
+            "tax": None,
+            "tax_rows": [],
             "total": None,
             "balance_used": "0.00",
             "payments_applied": "0.00",
@@ -202,7 +205,9 @@ class TestList:
     def test_its_help_names_the_other_commands(self, deployment: Deployment) -> None:
         told = deployment.witnd("invoices", "--help").stdout
 
-        assert all(f"  {name}" in told for name in ("list", "show", "issue", "pay", "void", "credit", "notes"))
+        assert all(
+            f"  {name}" in told for name in ("list", "show", "add-line", "set-tax", "issue", "pay", "void", "credit")
+        )
 
 
 class TestShow:
@@ -536,7 +541,8 @@ class TestCredit:
 
     def test_of_an_issued_one_it_is_a_note(self, deployment: Deployment) -> None:
         one = confirmed(deployment)
-        deployment.call("HSET", KEYS.invoice(one.id), "closed", 1)
+        rows = [outcome_row("ticket-4711", "1.00", at=LONG_AGO + 60_000)]
+        deployment.call("HSET", KEYS.invoice(one.id), "closed", 1, "sums", field_text(sums_of(rows)))
         deployment.call("RENAME", KEYS.rows(one.id, 0), KEYS.lines(one.id))
         deployment.json("invoices", "issue", one.id)
 

@@ -176,6 +176,17 @@ class Dashboard:
         """A form's fields, as a mapping or as pairs."""
         return self._follow("POST", path, urlencode(fields, doseq=True).encode(), headers)
 
+    def upload(self, path: str, fields: dict[str, str], files: dict[str, tuple[str, bytes]]) -> Page:
+        """A form with files: the name of a field → the name and the content of a file."""
+        parts = [f'name="{name}"\r\n\r\n'.encode() + value.encode() for name, value in fields.items()]
+        parts += [
+            f'name="{name}"; filename="{file}"\r\nContent-Type: image/png\r\n\r\n'.encode() + content
+            for name, (file, content) in files.items()
+        ]
+        head = b"--boundary-4711\r\nContent-Disposition: form-data; "
+        body = b"".join(head + part + b"\r\n" for part in parts) + b"--boundary-4711--\r\n"
+        return self._follow("POST", path, body, None, "multipart/form-data; boundary=boundary-4711")
+
     def submit(
         self, page: Page, action: str | None = None, *, button: str | None = None, which: int = 0, **fields: Any
     ) -> Page:
@@ -215,18 +226,22 @@ class Dashboard:
             return self.get(f"{urlsplit(target).path}?{urlencode(given, doseq=True)}")
         return self.send(urljoin(page.path, target), given)
 
-    def _follow(self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None) -> Page:
+    def _follow(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None, content_type: str = FORM
+    ) -> Page:
         for _ in range(5):
-            answer = self._ask(method, path, body, headers)
+            answer = self._ask(method, path, body, headers, content_type)
             if answer.status != 303:
                 return Page(answer.status, path, answer.headers, answer.body.decode())
             method, path, body = "GET", urljoin(path, answer.headers["location"]), None
         raise AssertionError(f"{path} leads in a circle")
 
-    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None) -> Answer:
+    def _ask(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None, content_type: str
+    ) -> Answer:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         given = {**({"Cookie": cookie} if cookie else {}), **(headers or {})}
-        answer = self.api.ask(method, path, body, scope=None, headers=given, content_type=FORM if body else "")
+        answer = self.api.ask(method, path, body, scope=None, headers=given, content_type=content_type if body else "")
         if (kept := answer.headers.get("set-cookie")) is not None:
             name, _, value = kept.partition(";")[0].partition("=")
             self.cookies.pop(name, None)

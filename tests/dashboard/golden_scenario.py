@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.dashboard.client import Dashboard, Page
 from tests.dashboard.test_deliveries import some
+from tests.support.companies import BILLING, SELLER
 from tests.support.deployment import CATALOGUE, LONG_AGO, Deployment
 from tests.support.processes import until
 from tests.support.server import Server
@@ -98,6 +99,12 @@ def _changes(scenario: Scenario) -> None:
     ]})  # fmt: skip
     own = {"entries": [{"agent": "support", "price_per_unit": "0.80"}],
            "agents": [{"agent": "patient", "name": "Patient for Acme", "settlement_period": 86_400}]}  # fmt: skip
+    made(api, "/v1/taxes", {"key": "vat", "name": "VAT", "rate": "19", "category": "S"})
+    done("PATCH", "/v1/taxes/vat", {"name": "VAT 19%", "note": "at the standard rate"})
+    made(api, "/v1/taxes", {"key": "old", "rate": "0", "category": "AE"})
+    done("DELETE", "/v1/taxes/old")
+    done("PUT", "/v1/seller", SELLER)
+    own |= {"billing": BILLING, "fees": [{"key": "platform", "amount": "9", "starts": "2096-01-01", "tax": "vat"}]}
     done("PATCH", "/v1/customers/acme", {"name": "Acme", "email": "billing@acme.example", **own})
     made(api, "/v1/customers", {"key": "former"})
     done("DELETE", "/v1/customers/former")
@@ -153,6 +160,8 @@ def _paths(at: dict[str, str]) -> list[str]:
         "/customers/acme/terms/patient",
         "/rate-cards", "/rate-cards/usage", "/rate-cards/usage?agent=support&outcomes=250",
         "/rate-cards/standard?from=1&to=1", "/rate-cards/new", "/rate-cards/usage/edit",
+        "/taxes", "/taxes?archived=yes", "/taxes/vat?from=1&to=2", "/taxes/old", "/taxes/new", "/taxes/vat/edit",
+        "/seller", "/seller/edit",
         "/invoices", "/invoices?status=paid", "/invoices?period=soon", f"/invoices/{at['draft']}",
         f"/invoices/{at['collecting']}", "/invoices/INV-000001", "/invoices/INV-000002",
         "/invoices/INV-000003", f"/invoices/{at['next edition']}", "/customers/acme/refund",
@@ -170,7 +179,7 @@ def _paths(at: dict[str, str]) -> list[str]:
 def _forms(scenario: Scenario) -> Visits:
     """Forms that are refused, with what is said at their fields."""
     admin = scenario.admin
-    kinds = ("agents", "customers", "rate-cards", "notifications", "tokens")
+    kinds = ("agents", "customers", "rate-cards", "taxes", "notifications", "tokens")
     new = {kind: f"/dashboard/{kind}/new" for kind in kinds}
     wrong: dict[str, Any] = {"effective_from": "soon"}
     page = admin.submit(admin.get(new["agents"]), new["agents"], button="save", period="0", **wrong)
@@ -179,6 +188,10 @@ def _forms(scenario: Scenario) -> Visits:
     yield "a condition that was tried", admin.submit(page, new["agents"], button="try", period="1", **example)
     page = admin.submit(admin.get(new["customers"]), key="acme 2", email="nobody", **wrong)
     yield "a refused form of a customer", page
+    page = admin.submit(admin.get(new["taxes"]), key="x", rate="19%", category="AE", **wrong)
+    yield "a refused form of a tax", page
+    page = admin.submit(admin.get("/dashboard/seller/edit"), name="", address="a\n\x07", tax_id="DE1", **wrong)
+    yield "a refused form of the seller", page
     page = admin.get(new["rate-cards"])
     yield "a refused form of a rate card", admin.submit(page, new["rate-cards"], button="save", key="A!", **wrong)
     page = admin.submit(admin.get(new["notifications"]), name="x", url="ftp://x", secret="abc", **wrong)
@@ -221,6 +234,7 @@ def visits_of_nothing(api: ApiServer) -> Visits:
     """The lists of a daemon without anything."""
     admin = Dashboard(api)
     for kind in ("", "/outcomes", "/problems", "/events", "/agents", "/customers", "/rate-cards", "/rate-cards/new",
+                 "/taxes", "/seller", "/seller/edit",
                  "/invoices", "/credit-notes", "/notifications", "/deliveries", "/changes"):  # fmt: skip
         yield f"nothing at {kind or '/'}", admin.get(f"/dashboard{kind}")
     yield "signed out", Dashboard(api, None).get("/dashboard/sign-in")

@@ -5,6 +5,7 @@ its seconds, beside a catalogue with a past, invoices in every state and endpoin
 """
 
 import tomllib
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -20,6 +21,7 @@ from urllib.parse import quote
 import tomli_w
 from msgspec.structs import replace
 
+from tests.support.companies import BILLING, SELLER, png
 from tests.support.deployment import Deployment
 from tests.support.processes import until
 from tests.support.server import Server
@@ -47,6 +49,7 @@ _NO_PAGES = (
     "/dashboard/",
     "/dashboard/live",
     "/dashboard/static/{name}",
+    "/dashboard/seller/logo",
     "/dashboard/invoices/{id}/credit-lines",  # needs chosen lines; its golden page has them
 )
 
@@ -86,6 +89,8 @@ class Sample:
             return {"{key}": say("globex"), "{agent}": say("coding")}
         if kind == "rate-cards":
             return {"{key}": "usage"}
+        if kind == "taxes":
+            return {"{key}": say("vat")}
         if kind == "notifications":
             return {"{name}": say("finance")}
         if kind == "events":
@@ -169,16 +174,30 @@ def _catalogue(endpoint: str, say: Say) -> str:
         {
             "key": "usage",
             "currency": "EUR",
+            "fees": [{"key": say("platform"), "name": say("Platform"), "amount": "49", "tax": say("vat")}],
             "entries": [
                 tiers,
                 {"agent": say("coding"), "kind": "package", "package_size": "10", "price_per_package": "40"},
-                {"agent": say("contract"), "price_per_unit": "1.20"},
+                {"agent": say("contract"), "price_per_unit": "1.20", "tax": "export"},
             ],
         }
     )
     for customer in found["customers"]:
         customer |= {"key": say(customer["key"]), "name": say(customer["name"])}
-    found["customers"][0]["rate_card"] = "usage"
+    found["customers"][0] |= {
+        "rate_card": "usage",
+        "billing": BILLING | {"legal_name": say("Acme Inc."), "tax": say("vat")},
+    }
+    found["taxes"] = [
+        {"key": say("vat"), "name": say("VAT 19%"), "rate": "19", "category": "S"},
+        {"key": "export", "rate": "0", "category": "G", "note": say("Export")},
+    ]
+    found["seller"] = SELLER | {
+        "logo": b64encode(png(160, 40)).decode(),
+        "name": say("Kontor GmbH"),
+        "address": [say("Hafenstraße 1")],
+        "footer": say("Thank you"),
+    }
     found["customers"].append({"key": say("penniless"), "name": say("Penniless & Sons")})
     rules = [("crm", "both", 200), ("finance", "outcome_confirmed", 500), ("old-erp", "outcome_missed", 410)]
     found["notification_rules"] = [

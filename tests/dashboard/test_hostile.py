@@ -35,9 +35,10 @@ FILTERS = ("search", "match", "status", "customer", "customer_key", "agent", "fa
 # Elements and attributes that no page of ours has.
 INJECTED = """
 //script[not(@src)] | //style | //iframe | //object | //embed | //base | //@*[starts-with(name(), 'on')] | //@style
-| //img[not(starts-with(@src, '/dashboard/static/'))]
+| //img[not(starts-with(@src, '/dashboard/static/') or starts-with(@src, '/dashboard/seller/logo?'))]
 | //@href[starts-with(normalize-space(.), 'javascript:')] | //@action[not(starts-with(., '/dashboard'))]
-| //@formaction[not(starts-with(., '/dashboard'))] | //@src[not(starts-with(., '/dashboard/static/'))]
+| //@formaction[not(starts-with(., '/dashboard'))]
+| //@src[not(starts-with(., '/dashboard/static/') or starts-with(., '/dashboard/seller/logo?'))]
 | //a/@href[not(starts-with(., '/dashboard') or starts-with(., '#')
   or . = '/docs' or . = '/openapi.json' or . = '/metrics')]
 """

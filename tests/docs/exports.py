@@ -3,12 +3,16 @@
 import asyncio
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from tests.billing.bills import bill, each, price, text
+from tests.billing.bills import VAT, bill, each, price, text
 from witnd.billing.export import csv_text, json_lines, stripe
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.tax import TaxRow, TaxTable
 
 #: What a column or member means. `csv` and `jsonl` have the same names.
 MEANINGS = {
@@ -23,15 +27,17 @@ MEANINGS = {
     "period_end": "first instant behind it",
     "lines": "of an invoice: how many outcomes it has; of a credit note: its lines, as JSON",
     "unrated": "how many of them get their amounts when the period closes",
-    "subtotal": "sum of all lines but credits",
-    "credited": "taken off by credit lines of this invoice",
-    "total": "`subtotal` − `credited`; from when it is issued",
+    "subtotal": "sum of all lines but credits, without tax",
+    "credited": "taken off by credit lines of this invoice, without tax",
+    "tax": "of an invoice or credit note: the sum of its taxes; of a line: the key of its tax",
+    "tax_rows": "JSON Lines only: the tax of each category and rate",
+    "total": "`subtotal` − `credited` + `tax`, from when it is issued; of a credit note `amount` + `tax`",
     "balance_used": "paid by the customer's balance when it was issued",
     "payments_applied": "paid by payments that are not reversed",
-    "noted": "given back by credit notes after it was issued",
+    "noted": "given back by credit notes after it was issued, with tax",
     "notes_applied": "the part of that which reduced what was due",
     "due": "what is to be paid; while it is issued or paid",
-    "issue_date": "date of the issue, in UTC",
+    "issue_date": "date of the issue: today in UTC, or an earlier one that was chosen",
     "due_date": "until when it is to be paid",
     "issued_at": "when it was issued",
     "paid_at": "when it was recorded as paid",
@@ -49,21 +55,24 @@ MEANINGS = {
     "invoice_id": "which invoice it belongs to; of a credit note, which it corrects",
     "invoice_number": "number of that invoice",
     "invoice_status": "status of that invoice",
-    "kind": "`outcome`, `fee`, `minimum`, `cap`, `recurring`, `commitment`, `commitment_cap` or `credit`",
+    "kind": "`outcome`, `fee`, `minimum`, `cap`, `recurring`, `commitment`, `commitment_cap`, `manual` or `credit`",
     "outcome_key": "which outcome; empty for a line without one",
-    "agent_key": "which agent; empty for a recurring fee and a commitment",
+    "agent_key": "which agent; empty for a recurring fee, a commitment and a manual line",
     "agent_name": "its name when the invoice was issued",
-    "resolved_at": "when the outcome was confirmed, or the credit given",
+    "resolved_at": "when the outcome was confirmed, the manual line added, or the credit given",
     "unit": "billed quantity",
     "price_per_unit": "where there is one price for all of the quantity",
-    "amount": "rounded to the minor unit; those of an invoice's lines add up to `subtotal` − `credited`",
+    "amount": "without tax, rounded to the minor unit; those of an invoice's lines add up to `subtotal` − `credited`",
     "amount_exact": "before rounding",
-    "rated": "`at_settlement` or `at_close`",
-    "rate_card": "where the price stands",
+    "rated": "`at_settlement`, `at_close` or `manual`",
+    "rate_card": "where the price stands; empty for a manual line",
     "price_hash": "which version of it; empty where `agent_key` is",
     "contract_hash": "which version of the agent",
     "working": "how the amount came about, as JSON; see [rate cards](rate-cards.md)",
     "corrects": "of a credit: the id of the line that it is for",
+    "description": "of a manual line",
+    "quantity": "of a manual line",
+    "unit_price": "of a manual line; negative for a discount, of which `amount` can be a part: see `working`",
 }
 
 COLUMNS = {
@@ -73,10 +82,18 @@ COLUMNS = {
 }
 
 
+# JSON Lines have more members.
+MEMBERS = {
+    "lines": csv_text.LINE_COLUMNS,
+    "invoices": (*csv_text.INVOICE_COLUMNS, "tax_rows"),
+    "credit notes": (*csv_text.NOTE_COLUMNS, "tax_rows"),
+}
+
+
 def columns_rows() -> list[tuple[str, ...]]:
     """Every column with where it is and what it means."""
     return [
-        (f"`{name}`", ", ".join(what for what, columns in COLUMNS.items() if name in columns), meaning)
+        (f"`{name}`", ", ".join(what for what, shape in MEMBERS.items() if name in shape), meaning)
         for name, meaning in MEANINGS.items()
     ]
 
@@ -87,7 +104,12 @@ def orders_block() -> str:
 
 
 def _sample() -> Any:
-    return bill([("ticket", price(price_per_unit="0.995"), ["2.5"])])
+    row = TaxRow(category="S", rate=Decimal(19), taxable=Decimal("2.49"), tax=Decimal("0.47"), name="VAT 19%")
+    data = IssueData(customer_name="Acme Robotics GmbH", table=TaxTable("vat", {"vat": VAT}), tax_rows=(row,))
+    return replace(
+        bill([("ticket", price(price_per_unit="0.995"), ["2.5"])], issue_data=data, total=Decimal("2.96")),
+        tax_of=lambda _: "vat",
+    )
 
 
 def _first(made: Callable[[Any], Any]) -> str:
@@ -113,4 +135,6 @@ def invoice_block() -> str:
 
 
 def stripe_block() -> str:
-    return _json(lambda bills: stripe.requests(bills, {"acme": "cus_Q4rT8vXkLm2N"}))
+    """The item of the first line."""
+    items = _first(lambda bills: stripe.requests(bills, {"acme": "cus_Q4rT8vXkLm2N"})).splitlines()
+    return "```json\n" + msgspec.json.format(items[0], indent=2) + "\n```"

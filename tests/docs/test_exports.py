@@ -7,7 +7,7 @@ PAGE = (generate.ROOT / "docs/reference/exports.md").read_text()
 
 
 def test_every_column_is_explained_and_no_other() -> None:
-    assert set(exports.MEANINGS) == {name for columns in exports.COLUMNS.values() for name in columns}
+    assert set(exports.MEANINGS) == {name for columns in exports.MEMBERS.values() for name in columns}
 
 
 def test_the_signs_that_are_made_safe_are_those_of_the_page() -> None:

@@ -1,5 +1,7 @@
 """Countries, tax ids, IBANs and BICs: which are valid, in which form they are stored, and what the errors say."""
 
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -109,3 +111,12 @@ def test_a_malformed_iban_or_bic_is_refused() -> None:
         compact_bic("COBADEFF1")
     with pytest.raises(Invalid, match=r'^"COBAXXFF" is not a BIC; check its prefix'):
         compact_bic("COBAXXFF")
+
+
+def test_the_daemon_starts_without_the_libraries() -> None:
+    code = (
+        "import sys, witnd.daemon.assembly, witnd.cli.start.run;"
+        "print([name for name in ('stdnum', 'iso3166') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -108,3 +108,9 @@ def test_what_is_past_and_what_keeps_its_currency_is_left_alone() -> None:
 def test_a_new_customer_may_have_prices_under_a_card_that_had_another_currency_before() -> None:
     known = catalogue(agent(), rate_card(**YEN), rate_card(at=500))
     assert problems(known, customers=[acme("15")]) == []
+
+
+def test_another_tax_does_not_write_a_price_again() -> None:
+    taxed = acme(card="euro", entries=[{"agent": "support", "price_per_unit": "1500", "tax": "vat"}])
+    [wrong] = problems(stored(), customers=[taxed])
+    assert wrong.path == "customers[0].entries"

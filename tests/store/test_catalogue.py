@@ -9,11 +9,14 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 
+from tests.support.companies import SELLER, TAX
 from tests.support.conditions import leaf
 from tests.support.server import Server
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.chain import EMPTY, head_after
 from witnd.domain.catalogue.plan import Change
+from witnd.domain.catalogue.seller import Seller
+from witnd.domain.catalogue.tax import Tax
 from witnd.store.catalogue import versions as store_module
 from witnd.store.catalogue.versions import AppliedChange, CatalogueChanged, CatalogueRefused, CatalogueStore
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
@@ -381,3 +384,13 @@ async def test_a_catalogue_key_of_another_type_is_left_alone(store: CatalogueSto
 async def test_ten_thousand_customers_are_one_change(store: CatalogueStore) -> None:
     catalogue, applied = await wrote(store, *[named("x", key=f"c{i}") for i in range(10_000)])
     assert applied.revision == catalogue.revision == 10_000
+
+
+async def test_the_seller_and_taxes_read_back_the_same(store: CatalogueStore) -> None:
+    seller = Change(kind="seller", key="seller", content=SELLER)
+    tax = Change(kind="tax", key="vat", archived=True, content=TAX)
+    await wrote(store, seller, tax)
+    again = Catalogue()
+    await store.load(again)
+    assert again.seller(FUTURE) == Seller.from_content(SELLER)
+    assert again.tax("vat", 0) == Tax.from_content("vat", TAX)

@@ -3,10 +3,14 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
-from witnd.billing.export.bill import Bill, Note
+from witnd.billing.export.bill import Bill, Note, manual_descriptions
+from witnd.billing.issue_preview import with_current_data
+from witnd.billing.row_taxes import RowTaxes
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.period_terms import period_terms
+from witnd.domain.catalogue.seller import SELLER_KEY
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.pricing.group import GroupKey
 from witnd.domain.pricing.ratecard import Price
@@ -63,27 +67,51 @@ class InvoiceDocuments:
 
     def bill(self, invoice: Invoice) -> Bill:
         at = self._now if invoice.issued_at is None else invoice.issued_at
-        name, email = self._customer(invoice.customer_key, at)
+        shown, data = with_current_data(self._catalogue, invoice, self._now)
 
         def rows() -> AsyncIterator[Row]:
-            return self._invoices.rows.of_invoice(invoice)
+            return self._invoices.rows.of_invoice(shown)
 
         return Bill(
-            invoice=invoice,
+            invoice=shown,
             rows=rows,
-            customer_name=name,
-            customer_email=email,
+            customer_name=data.customer_name,
+            customer_email=data.customer_email,
             agent_name=self._agent_name(at),
             price_of=self._price,
             terms_of=lambda agent: period_terms(
                 self._catalogue, invoice.customer_key, invoice.currency, GroupKey(agent), invoice.end
             ),
+            tax_of=RowTaxes(self._catalogue, shown, self._now).shown,
+            data=data,
+            logo=self._logo(data),
         )
 
-    def note(self, note: CreditNote) -> Note:
+    def note(self, note: CreditNote, invoice: Invoice | None = None) -> Note:
+        """Return a credit note with its names. Tables need no `invoice`; a page has its parties."""
         at = self._now if note.issued_at is None else note.issued_at
         name, email = self._customer(note.customer_key, at)
-        return Note(note=note, customer_name=name, customer_email=email, agent_name=self._agent_name(at))
+        data = None if invoice is None else invoice.issue_data
+        return Note(
+            note=note,
+            customer_name=name,
+            customer_email=email,
+            agent_name=self._agent_name(at),
+            data=data,
+            logo=self._logo(data),
+            descriptions={} if invoice is None else manual_descriptions(invoice),
+        )
+
+    async def note_with_parties(self, note: CreditNote) -> Note:
+        """Return a credit note with its names, and the parties and manual lines of its invoice."""
+        return self.note(note, await self._invoices.get(note.invoice))
+
+    def _logo(self, data: IssueData | None) -> str | None:
+        """Return the logo of the seller's version."""
+        if data is None or data.seller_version is None:
+            return None
+        entry = self._catalogue.entry("seller", SELLER_KEY, data.seller_version)
+        return None if entry is None else entry.content.get("logo")
 
     def _customer(self, key: str, at: int) -> tuple[str, str | None]:
         customer = self._catalogue.customer(key, at)

@@ -22,6 +22,8 @@ COMMANDS = {
     "agents": ("witnd.cli.catalogue.agents:agents", "List agents; show and compare their versions."),
     "customers": ("witnd.cli.catalogue.agents:customers", "List customers; show and compare their versions."),
     "rate-cards": ("witnd.cli.catalogue.agents:rate_cards", "List rate cards; show and compare their versions."),
+    "taxes": ("witnd.cli.catalogue.agents:taxes", "List taxes; show and compare their versions."),
+    "seller": ("witnd.cli.catalogue.agents:seller", "Show the seller; compare its versions."),
     "rate": ("witnd.cli.catalogue.rate:rate", "Calculate what outcomes would cost, step by step."),
     "send": ("witnd.cli.events.send:send", "Send events."),
     "events": ("witnd.cli.events.events:events", "Show the fate of events; retry or remove held ones."),

@@ -13,7 +13,7 @@ from witnd.web.api import (
     tokens,
 )
 from witnd.web.api.billing import balances, credit_notes, invoice_operations, invoices, manual_lines
-from witnd.web.api.catalogue import agents, customers, notification_rules, rate_cards
+from witnd.web.api.catalogue import agents, customers, notification_rules, rate_cards, seller, taxes
 from witnd.web.dashboard.pages.all import PAGES
 from witnd.web.dashboard.view import PREFIX, refused_page
 from witnd.web.http.route import ROUTES, HtmlErrors
@@ -43,5 +43,7 @@ __all__ = [
     "overview",
     "problems",
     "rate_cards",
+    "seller",
+    "taxes",
     "tokens",
 ]

@@ -1,4 +1,4 @@
-"""Use cases of the catalogue: read, change, try and quote agents, customers, rate cards and notification rules.
+"""Use cases of the catalogue: read and change its entries, try conditions and quote prices.
 
 Imports `app`, `store` and `domain`.
 """

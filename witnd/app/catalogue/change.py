@@ -1,4 +1,4 @@
-"""Create, change and archive one agent, customer, rate card or notification rule.
+"""Create, change and archive one entry of the catalogue: an agent, a customer, a rate card, a tax, …
 
 The domain's readers decide what may be in it, the store from when on it is in effect.
 """
@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from witnd.app.catalogue.etag import check_tag, etag_at
-from witnd.app.catalogue.read import Kind, Thing, thing_of
-from witnd.app.errors import Refused, all_invalid, invalid, not_found
+from witnd.app.catalogue.read import Kind, Thing, thing_of, unknown
+from witnd.app.errors import Refused, all_invalid, invalid
 from witnd.app.services import Services
 from witnd.domain.catalogue import file as catalogue_file
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
@@ -28,7 +28,7 @@ from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks.rotation import OVERLAP
 from witnd.store.access.change_log import Author
 from witnd.store.access.change_log import Change as Logged
-from witnd.store.catalogue.change_entries import change_entries
+from witnd.store.catalogue.change_entries import change_entries, file_entries
 from witnd.store.catalogue.versions import CatalogueRefused
 
 SEED_BYTES: Final = 32
@@ -95,11 +95,29 @@ async def change(
         if given.get("secret") not in (None, content.get("secret")):
             content.pop(OVERLAP, None)
         more = {} if amend is None else amend(old.content)
-        read = _read(catalogue, kind, {**content, **given, **more, kind.key_name: key}, wrong)
+        named = {kind.key_name: key} if kind.key_name else {}
+        read = _read(catalogue, kind, {**content, **given, **more, **named}, wrong)
         rewritten = all(name in given for name in OWN_AMOUNTS if read.content.get(name))
         return Item(kind=read.kind, key=key, archived=old.archived, content=read.content, path="", rewritten=rewritten)
 
     return await _write(services, author, kind, what, item, effective_from)
+
+
+async def put(
+    services: Services, author: Author, kind: Kind, raw: Mapping[str, Any], expected: Expected = None
+) -> Written:
+    """Create the only entry of a kind, or replace all its fields. Restore it if it is archived."""
+    given, effective_from, wrong = _instant_of(raw)
+    if "archived" in given:
+        wrong.append(Mistake("archived", "cannot be set here; archive or restore it instead"))
+        del given["archived"]
+
+    def item(catalogue: Catalogue, at: int) -> Item:
+        read = _read(catalogue, kind, given, wrong)
+        check_tag(expected, etag_at(catalogue.versions(kind.name, read.key), at))
+        return read
+
+    return await _write(services, author, kind, None, item, effective_from)
 
 
 async def archive(
@@ -129,11 +147,12 @@ async def _write(
     services: Services,
     author: Author,
     kind: Kind,
-    what: str,
+    what: str | None,
     item: Callable[[Catalogue, int], Item],
     effective_from: int | None,
 ) -> Written:
-    """Write the change and its entry in the change log in one step, unless nothing changes."""
+    """Write the change and its entry in the change log in one step, unless nothing changes. `what`: by default, what
+    the change does to the version in effect."""
     seed, now_ms = secrets.token_bytes(SEED_BYTES), await services.catalogue_store.next_instant()
     planned: tuple[Item, CatalogueEntry | None, Plan] | None = None
 
@@ -151,7 +170,12 @@ async def _write(
         return found.changes
 
     def log() -> list[Logged]:
-        return [] if planned is None else change_entries(author, what, planned[2].changes, {planned[0].key: planned[1]})
+        if planned is None:
+            return []
+        wanted, old, found = planned
+        if what is None:
+            return file_entries(author, found.changes, {(kind.name, wanted.key): old})
+        return change_entries(author, what, found.changes, {wanted.key: old})
 
     try:
         applied = await services.catalogue_store.change(services.catalogue, decide, effective_from, log=log)
@@ -187,8 +211,8 @@ def _parsed(text: object) -> int:
 
 def _read(catalogue: Catalogue, kind: Kind, raw: Mapping[str, Any], wrong: Sequence[Mistake]) -> Item:
     """Validate the fields with the domain's reader. Raise with every mistake, the already known ones first."""
-    file = catalogue_file.read({kind.section: [raw]}, catalogue)
-    start = f"{kind.section}[0]"
+    file = catalogue_file.read({kind.section: [raw] if kind.key_name else raw}, catalogue)
+    start = f"{kind.section}[0]" if kind.key_name else kind.section
     found = [*file.mistakes, *reference_mistakes(file, catalogue, _REMEDY)]
     mistakes = [*wrong, *[replace(one, path=one.path.removeprefix(start).removeprefix(".")) for one in found]]
     if mistakes:
@@ -200,7 +224,7 @@ def _entry(catalogue: Catalogue, kind: Kind, key: str, at: int) -> CatalogueEntr
     """Return the version that a change is based on."""
     starts = catalogue.instants(kind.name, key)
     if not starts:
-        raise not_found(kind.word, key)
+        raise unknown(kind, key, catalogue)
     found = catalogue.entry(kind.name, key, at)
     if found is None:
         first = instant.render(starts[0])

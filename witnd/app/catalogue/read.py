@@ -1,4 +1,4 @@
-"""List, read and compare the versions of agents, customers, rate cards and notification rules.
+"""List, read and compare the versions of catalogue entries: agents, customers, rate cards, taxes, …
 
 `change` has how they are changed.
 """
@@ -25,7 +25,8 @@ ALL: Final = 1 << 30
 
 
 class Kind(Struct, frozen=True, kw_only=True):
-    """A kind of entry: `name` in the catalogue, `section` in a file, `key_name`: the field of the key."""
+    """A kind of entry: `name` in the catalogue, `section` in a file, `key_name`: the field of the key, empty for a kind
+    with only one entry."""
 
     name: str
     section: str
@@ -40,6 +41,8 @@ CUSTOMER: Final = Kind(name="customer", section="customers")
 AGENT: Final = Kind(name="agent", section="agents")
 RATE_CARD: Final = Kind(name="rate_card", section="rate_cards")
 RULE: Final = Kind(name="notification_rule", section="notification_rules", key_name="name")
+TAX: Final = Kind(name="tax", section="taxes")
+SELLER: Final = Kind(name="seller", section="seller", key_name="")
 
 
 class Thing(Struct, frozen=True, kw_only=True):
@@ -153,8 +156,15 @@ async def agreed(services: Services, agent: Thing, customer_key: str, at: int) -
 def _known(catalogue: Catalogue, kind: Kind, key: str) -> tuple[CatalogueEntry, ...]:
     entries = catalogue.versions(kind.name, key)
     if not entries:
-        raise not_found(kind.word, key, catalogue.keys(kind.name))
+        raise unknown(kind, key, catalogue)
     return entries
+
+
+def unknown(kind: Kind, key: str, catalogue: Catalogue) -> Refused:
+    """Refuse a key without versions."""
+    if kind.key_name:
+        return not_found(kind.word, key, catalogue.keys(kind.name))
+    return Refused("NOT_FOUND", f"there is no {kind.word} yet", remedy="create it first", missing=kind.word)
 
 
 def _not_yet(word: str, key: str, first: int) -> Refused:

@@ -10,6 +10,8 @@ from witnd.app.errors import Refused, all_invalid, invalid, not_found, unavailab
 from witnd.app.invoices.change import check_reason, do, reuse_error
 from witnd.app.invoices.lines import lines_of
 from witnd.app.services import Services
+from witnd.billing.row_taxes import RowTaxes
+from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices import credit as crediting
 from witnd.domain.invoices.credit import MAX_ITEMS
 from witnd.domain.invoices.invoice import Invoice, Row
@@ -49,10 +51,11 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 class Credit(Struct, frozen=True, kw_only=True):
-    """A credit. `rows` are its rows on the draft or on the credit note."""
+    """A credit. `rows` are its rows on the draft or on the credit note, and `lines` their JSON form."""
 
     done: Operation
     rows: tuple[Row, ...]
+    lines: list[LineJson]
     note: CreditNote | None
     balance: Decimal
 
@@ -98,7 +101,7 @@ async def credit(
             crediting.Item(
                 row=_current_row(seen.invoice, item.row),
                 credited=seen.credited(item.row.id),
-                tax=crediting.tax_key(seen.invoice, item.row, catalogue.price_by_hash),
+                tax=RowTaxes(catalogue, seen.invoice, seen.at).key(item.row),
                 amount=amount,
             )
             for item, amount in zip(items, amounts, strict=True)
@@ -119,21 +122,26 @@ async def credit(
         raise unavailable(f"credit not confirmed ({silent}); {remedy}") from silent
     assert isinstance(done, Operation), done  # a credit is never there already
     if done.preview is not None:
-        return await _preview(services, done, done.preview)
+        return await _preview(services, catalogue, done, done.preview)
     rows, note = await _given(services, done)
     if done.repeated and not _is_same(rows, items, amounts, reason):
         raise reuse_error(author, _what_it_did(rows, invoice))
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
-    return Credit(done=done, rows=rows, note=note, balance=balance)
+    return Credit(done=done, rows=rows, lines=_lines(catalogue, done, rows), note=note, balance=balance)
 
 
-async def _preview(services: Services, done: Operation, change: Change) -> Credit:
+async def _preview(services: Services, catalogue: Catalogue, done: Operation, change: Change) -> Credit:
     """Return what a credit would do."""
     balance = change.balance
     if balance is None:
         balance = await services.invoices.balance(done.invoice.customer_key, done.invoice.currency)
     rows = change.rows if change.note is None else change.note.rows
-    return Credit(done=done, rows=rows, note=change.note, balance=balance)
+    return Credit(done=done, rows=rows, lines=_lines(catalogue, done, rows), note=change.note, balance=balance)
+
+
+def _lines(catalogue: Catalogue, done: Operation, rows: Sequence[Row]) -> list[LineJson]:
+    taxes = RowTaxes(catalogue, done.invoice, done.at)
+    return [line_json(done.invoice, row, taxes.shown(row)) for row in rows]
 
 
 def credited_json(credit: Credit) -> Credited:
@@ -146,7 +154,7 @@ def rows_credited_json(credit: Credit) -> RowsCredited:
     invoice = credit.done.invoice
     return RowsCredited(
         invoice=invoice_json(invoice),
-        lines=[line_json(invoice, row) for row in credit.rows],
+        lines=credit.lines,
         credit_note=None if credit.note is None else credit_note_json(credit.note),
         balance=minor_text(credit.balance, invoice.digits),
     )
@@ -203,12 +211,11 @@ async def left(services: Services, invoice: Invoice, row: Row) -> tuple[LineJson
     """Return a line and how much of it can be credited. Raise CONFLICT if nothing can."""
     [credited] = await services.invoices.credited(invoice.id, [row.id])
     catalogue = await services.learned()
-    tax = crediting.tax_key(invoice, row, catalogue.price_by_hash)
-    item = crediting.Item(row=row, credited=credited, tax=tax)
-    most = crediting.creditable(invoice, item, tax_table(catalogue, invoice, services.now_ms()))
+    taxes, table = RowTaxes(catalogue, invoice, services.now_ms()), tax_table(catalogue, invoice, services.now_ms())
+    most = crediting.creditable(invoice, crediting.Item(row=row, credited=credited, tax=taxes.key(row)), table)
     if isinstance(most, Refusal):
         raise Refused("CONFLICT", most.problem, remedy=most.remedy)
-    return line_json(invoice, row), minor_text(most, invoice.digits)
+    return line_json(invoice, row, taxes.shown(row)), minor_text(most, invoice.digits)
 
 
 async def billed_row(services: Services, invoice: Invoice, *, outcome_key: str | None, row_id: str | None) -> Row:

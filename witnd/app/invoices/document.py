@@ -6,10 +6,10 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from witnd.app.services import Services
+from witnd.billing.issue_preview import with_current_data
 from witnd.domain.catalogue.buyer import Buyer
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue_data import IssueData
-from witnd.domain.invoices.issue_terms import issue_terms, tax_table
 from witnd.domain.invoices.json_form import (
     CreditNoteJson,
     InvoiceJson,
@@ -19,8 +19,7 @@ from witnd.domain.invoices.json_form import (
     payment_json,
     tax_rows_json,
 )
-from witnd.domain.invoices.manual import with_discounts
-from witnd.domain.invoices.tax import tax_rows, tax_sum
+from witnd.domain.invoices.tax import tax_sum
 from witnd.domain.values.money import minor_text
 
 # Credit notes that come with their invoice; the list of credit notes has all.
@@ -81,12 +80,8 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
     notes = await services.invoices.notes_of(invoice, max(0, invoice.notes - NOTES_SHOWN))
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
     payments = await services.invoices.payments(invoice.id) if invoice.payment_entries else []
-    shown, data = await with_current_data(services, invoice)
-    head = invoice_json(shown)
-    if invoice.issue_data is None:
-        rows = tax_rows_json(data.tax_rows, invoice.digits)
-        tax = minor_text(tax_sum(data.tax_rows), invoice.digits) if invoice.closed else None
-        head = replace(head, tax_rows=rows, tax=tax)
+    shown, data = with_current_data(await services.learned(), invoice, services.now_ms())
+    head = head_json(shown, data)
     return InvoiceInFull(
         **{name: getattr(head, name) for name in InvoiceJson.__struct_fields__},
         seller=seller_json(data),
@@ -97,22 +92,13 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
     )
 
 
-async def with_current_data(services: Services, invoice: Invoice) -> tuple[Invoice, IssueData]:
-    """Return an invoice with its parties and taxes: those at issue, or those with which a draft would be issued now."""
-    if invoice.issue_data is not None:
-        return invoice, invoice.issue_data
-    data = issue_terms(await services.learned(), invoice, services.now_ms()).data
-    if not invoice.closed:
-        return invoice, data
-    shown = with_discounts(invoice, data.table)
-    return shown, replace(data, tax_rows=tax_rows(shown.taxed, data.table))
-
-
-async def default_tax(services: Services, invoice: Invoice) -> str | None:
-    """Return the tax key of the rows without one of their own: the customer's, at issue or now."""
-    if invoice.issue_data is not None:
-        return invoice.issue_data.table.default
-    return tax_table(await services.learned(), invoice, services.now_ms()).default
+def head_json(invoice: Invoice, data: IssueData) -> InvoiceJson:
+    """Return the head of an invoice. `data`: of a draft, that with which it would be issued now."""
+    head = invoice_json(invoice)
+    if invoice.issue_data is not None or not invoice.closed:
+        return head
+    tax = minor_text(tax_sum(data.tax_rows), invoice.digits)
+    return replace(head, tax_rows=tax_rows_json(data.tax_rows, invoice.digits), tax=tax)
 
 
 def seller_json(data: IssueData) -> SellerJson | None:

@@ -68,11 +68,10 @@ async def all_invoices(services: Services, wanted: InvoiceFilter, form: Table, w
 
 
 async def one_note(services: Services, note: CreditNote, form: Literal["csv", "jsonl", "html"]) -> ExportedFile:
-    paper = (await papers(services)).note(note)
-    name = note.number or note.id
+    documents, name = await papers(services), note.number or note.id
     if form == "html":
-        return ExportedFile(f"{name}.html", HTML, note_page(paper))
-    return _notes(_each(paper), form, name)
+        return ExportedFile(f"{name}.html", HTML, note_page(await documents.note_with_parties(note)))
+    return _notes(_each(documents.note(note)), form, name)
 
 
 async def all_notes(services: Services, form: Table, *, customer: str | None, invoice: Invoice | None) -> ExportedFile:

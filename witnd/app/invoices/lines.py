@@ -3,10 +3,10 @@
 from typing import Final
 
 from witnd.app.errors import Refused, checked_cursor, invalid_cursor
-from witnd.app.invoices.document import default_tax, with_current_data
-from witnd.app.invoices.manual_lines import line_tax
 from witnd.app.invoices.operations import listed
 from witnd.app.services import Services
+from witnd.billing.issue_preview import with_current_data
+from witnd.billing.row_taxes import RowTaxes
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import LineJson, line_json
 from witnd.store.errors import DamagedInvoice
@@ -28,15 +28,15 @@ async def of_invoice(services: Services, invoice: Invoice, limit: int, after: st
 
     The discounts of a draft are those that it would be issued with now, as in its document.
     """
-    shown, _ = await with_current_data(services, invoice)
+    catalogue, now = await services.learned(), services.now_ms()
+    shown, _ = with_current_data(catalogue, invoice, now)
     try:
         with checked_cursor():
             page = await lines_of(services).page(shown, limit, after)
     except StaleCursor as moved:
         raise Refused("CONFLICT", str(moved)) from None
-    default = await default_tax(services, invoice)
-    rows = [line_json(invoice, row, await line_tax(services, invoice, row, default)) for row in page.data]
-    return Page(rows, page.cursor)
+    taxes = RowTaxes(catalogue, shown, now)
+    return Page([line_json(invoice, row, taxes.shown(row)) for row in page.data], page.cursor)
 
 
 async def of_all(services: Services, wanted: InvoiceFilter, limit: int, after: str | None) -> Page[LineJson]:

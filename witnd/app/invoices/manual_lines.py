@@ -8,11 +8,10 @@ from msgspec.structs import replace
 
 from witnd.app.errors import Refused, all_invalid, invalid, not_found, unavailable
 from witnd.app.invoices.change import check_reason, do, reuse_error
-from witnd.app.invoices.document import default_tax
 from witnd.app.services import Services
+from witnd.billing.row_taxes import RowTaxes
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices import manual
-from witnd.domain.invoices.credit import own_tax, tax_key
 from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
 from witnd.domain.invoices.issue_terms import tax_table
 from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json, line_json
@@ -62,7 +61,7 @@ async def add(
     token: str | None = None,
     dry_run: bool = False,
 ) -> LineAdded:
-    """Add a line to an open invoice or a draft. `token` and `dry_run` are as in `change.do`."""
+    """Add a line to a draft. `token` and `dry_run` are as in `change.do`."""
     catalogue = await services.learned()
     if facts.currency not in (None, invoice.currency):
         raise invalid("currency", f"must be {invoice.currency}, the currency of the invoice, got {facts.currency!r}")
@@ -80,7 +79,13 @@ async def add(
 
 
 async def add_for_customer(
-    services: Services, author: Author, customer_key: str, facts: LineFacts, *, dry_run: bool = False
+    services: Services,
+    author: Author,
+    customer_key: str,
+    facts: LineFacts,
+    *,
+    token: str | None = None,
+    dry_run: bool = False,
 ) -> LineAdded:
     """Add a line to the customer's invoice of the current period, which is opened if there is none."""
     catalogue = await services.learned()
@@ -88,7 +93,8 @@ async def add_for_customer(
         raise not_found("customer", customer_key)
     new = _parsed(facts, catalogue)
     key = author.idempotency_key
-    token = None if key is None else derived_id("api", "add_line", key)
+    if token is None and key is not None:
+        token = derived_id("api", "add_line", key)
     for _ in range(ATTEMPTS):
         known = None if token is None else await services.invoices.line_token(customer_key, token)
         target = await _current(services, catalogue, customer_key, facts.currency)
@@ -108,6 +114,8 @@ async def add_for_customer(
         except StoreUnavailable as silent:
             raise _not_confirmed(author, silent) from silent
         assert isinstance(done, Operation), done
+        if done.repeated and facts.currency not in (None, done.invoice.currency):
+            raise reuse_error(author, f"added a line in {done.invoice.currency}")
         return await _added(services, author, done, new)
     raise unavailable("the current period ends now; retry")
 
@@ -143,28 +151,18 @@ async def override_tax(
     check_reason(reason)
     catalogue = await services.learned()
     _check_tax(tax, catalogue)
-    own = own_tax(row, catalogue.price_by_hash)
+    own = RowTaxes(catalogue, invoice, services.now_ms()).own(row)
 
     def decide(seen: Snapshot) -> Decision:
         table = tax_table(catalogue, seen.invoice, seen.at)
         return manual.override_tax(seen.invoice, row, own, tax, reason, table, credited=seen.credited(row.id))
 
     done = await do(services, author, invoice, "override_tax", decide, rows=[row.id], dry_run=dry_run)
-    if isinstance(done, Operation) and done.repeated and done.made != row.id:
-        raise reuse_error(author, f"changed the tax of the line {done.made}")
     after = done.invoice
+    if isinstance(done, Operation) and done.repeated:
+        _check_override(author, done, row, None if tax == own else tax, reason)
     shown = next((one for one in manual_rows(after) if one.id == row.id), row)
     return await _line(services, after, shown)
-
-
-async def line_tax(services: Services, invoice: Invoice, row: Row, default: str | None) -> str | None:
-    """Return the tax key of a row; `default` is that of the customer."""
-    if row.kind in ("cap", "commitment_cap"):
-        return None
-    if row.kind == "credit":
-        return row.tax or default
-    catalogue = services.catalogue if row.price_hash is None else await services.learned()
-    return tax_key(invoice, row, catalogue.price_by_hash) or default
 
 
 def _parsed(facts: LineFacts, catalogue: Catalogue) -> NewLine:
@@ -250,11 +248,20 @@ async def _added(services: Services, author: Author, done: Operation, new: NewLi
 
 
 async def _line(services: Services, invoice: Invoice, row: Row) -> LineAdded:
-    default = await default_tax(services, invoice)
-    shown = line_json(invoice, row, await line_tax(services, invoice, row, default))
+    taxes = RowTaxes(await services.learned(), invoice, services.now_ms())
+    shown = line_json(invoice, row, taxes.shown(row))
     return LineAdded(
         **{name: getattr(shown, name) for name in LineJson.__struct_fields__}, invoice=invoice_json(invoice)
     )
+
+
+def _check_override(author: Author, done: Operation, row: Row, tax: str | None, reason: str) -> None:
+    """Raise CONFLICT if an earlier request with this key did something else, or if the tax was changed since."""
+    if done.made != row.id:
+        raise reuse_error(author, f"changed the tax of the line {done.made}")
+    found = next((one for one in done.invoice.overrides if one.row == row.id), None)
+    if (None if found is None else (found.tax, found.reason)) != (None if tax is None else (tax, reason)):
+        raise reuse_error(author, "gave the line another tax, or gave another reason")
 
 
 def _check_known(invoice: Invoice, line: str) -> None:

@@ -202,11 +202,12 @@ def check_date(date: str) -> None:
 
 
 def warnings(invoice: Invoice) -> list[str]:
-    """Return what an issued invoice lacks to be sent to a customer."""
+    """Return what an issued invoice, or the preview of one, lacks to be sent to a customer."""
     data = invoice.issue_data
     if data is None or data.seller is not None:
         return []
-    return ["the invoice has no seller: add a [seller] to the catalogue, and revise the invoice"]
+    then = "before you issue the invoice" if invoice.number is None else "and revise the invoice"
+    return [f"the invoice has no seller; add a [seller] to the catalogue {then}"]
 
 
 async def void(

@@ -7,6 +7,7 @@ ids are not, so that negative amounts stay numbers.
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -22,7 +23,11 @@ from witnd.domain.invoices.json_form import (
     line_json,
 )
 
-INVOICE_COLUMNS: Final = (*InvoiceJson.__struct_fields__, "customer_name", "customer_email")
+# Lists of the JSON form that have no place in one cell. The sums of tax rows are in the column `tax`.
+_NESTED: Final = frozenset({"tax_rows"})
+_HEAD_FIELDS: Final = tuple(name for name in InvoiceJson.__struct_fields__ if name not in _NESTED)
+_NOTE_FIELDS: Final = tuple(name for name in CreditNoteJson.__struct_fields__ if name not in _NESTED)
+INVOICE_COLUMNS: Final = (*_HEAD_FIELDS, "customer_name", "customer_email")
 LINE_COLUMNS: Final = (
     *LineJson.__struct_fields__,
     "invoice_number",
@@ -32,7 +37,7 @@ LINE_COLUMNS: Final = (
     "customer_name",
     "agent_name",
 )
-NOTE_COLUMNS: Final = (*CreditNoteJson.__struct_fields__, "customer_name", "customer_email")
+NOTE_COLUMNS: Final = (*_NOTE_FIELDS, "customer_name", "customer_email")
 #: Columns with free text.
 FREE_TEXT: Final = frozenset(
     {
@@ -50,6 +55,8 @@ FREE_TEXT: Final = frozenset(
     }
 )
 
+# The tax of a line is a key, and that of an invoice an amount.
+_LINE_TEXT: Final = FREE_TEXT | {"tax"}
 # Characters that start a formula, with their full-width forms. The apostrophe is included so that removing one from the
 # start of a cell always restores the text.
 _COMPUTED: Final = tuple("=+-@'\t\r\n＝＋－＠＇")
@@ -83,37 +90,42 @@ async def _lines(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
         head = invoice_json(bill.invoice)
         shared = (head.number, head.status, head.period_start, head.period_end, bill.customer_name)
         async for row in bill.rows():
-            yield _record(_cells(LINE_COLUMNS, _line(bill, row, shared)))
+            yield _record(_cells(LINE_COLUMNS, _line(bill, row, shared), _LINE_TEXT))
 
 
 def _line(bill: Bill, row: Row, shared: Sequence[str | None]) -> tuple[object, ...]:
     agent = None if row.agent_key is None else bill.agent_name(row.agent_key)
-    return (*msgspec.structs.astuple(line_json(bill.invoice, row)), *shared, agent)
+    line = line_json(bill.invoice, row, bill.tax_of(row))
+    return (*msgspec.structs.astuple(line), *shared, agent)
 
 
 async def _invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
     yield _record(INVOICE_COLUMNS)
     async for bill in bills:
-        head = msgspec.structs.astuple(invoice_json(bill.invoice))
+        head = _values(invoice_json(bill.invoice), _HEAD_FIELDS)
         yield _record(_cells(INVOICE_COLUMNS, (*head, bill.customer_name, bill.customer_email)))
 
 
 async def _notes(papers: AsyncIterator[Note]) -> AsyncIterator[str]:
     yield _record(NOTE_COLUMNS)
     async for paper in papers:
-        note = msgspec.structs.astuple(credit_note_json(paper.note))
+        note = _values(credit_note_json(paper.note), _NOTE_FIELDS)
         yield _record(_cells(NOTE_COLUMNS, (*note, paper.customer_name, paper.customer_email)))
 
 
-def _cells(columns: Sequence[str], values: Iterable[object]) -> list[str]:
-    return [_cell(name, value) for name, value in zip(columns, values, strict=True)]
+def _values(document: msgspec.Struct, fields: Sequence[str]) -> tuple[object, ...]:
+    return tuple(getattr(document, name) for name in fields)
 
 
-def _cell(name: str, value: object) -> str:
+def _cells(columns: Sequence[str], values: Iterable[object], free_text: AbstractSet[str] = FREE_TEXT) -> list[str]:
+    return [_cell(name, value, free_text) for name, value in zip(columns, values, strict=True)]
+
+
+def _cell(name: str, value: object, free_text: AbstractSet[str]) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return escape_formula(value) if name in FREE_TEXT else value
+        return escape_formula(value) if name in free_text else value
     # Numbers, booleans and workings are JSON.
     return _json(value).decode()
 

@@ -1,4 +1,4 @@
-"""The summary of a printed invoice: each agent with its prices and adjustments."""
+"""The summary of a printed invoice: each agent with its prices and adjustments, and the manual lines."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -8,6 +8,7 @@ from msgspec import Struct
 from witnd.billing.export import wording
 from witnd.billing.export.bill import WITHOUT_AGENT, Bill
 from witnd.billing.export.sections import Group, PriceSum
+from witnd.billing.export.tax_view import key_lines, tax_lines
 from witnd.domain.invoices.invoice import Row
 from witnd.domain.pricing.working import adjustment_title, working_text
 from witnd.domain.values.money import exact_sum
@@ -19,6 +20,7 @@ class Part(Struct, frozen=True):
     label: str
     how: str
     amount: str
+    tax_lines: list[str] = []
 
 
 class PriceView(Struct, frozen=True, kw_only=True):
@@ -32,6 +34,16 @@ class PriceView(Struct, frozen=True, kw_only=True):
     amount: str | None
 
 
+class ManualView(Struct, frozen=True, kw_only=True):
+    """A manual line. `lines`: how a discount was reduced, and its tax."""
+
+    description: str
+    quantity: str
+    unit_price: str
+    lines: list[str]
+    amount: str
+
+
 class GroupView(Struct, frozen=True, kw_only=True):
     """One agent with its prices, its adjustments, and their total."""
 
@@ -42,7 +54,6 @@ class GroupView(Struct, frozen=True, kw_only=True):
 
 
 def group_view(bill: Bill, group: Group) -> GroupView:
-    digits = bill.invoice.digits
     prices = [_price(bill, one) for one in group.prices.values()]
     terms = bill.terms_of(group.agent_key) or bill.price_of(group.last_price)
     if terms is not None and prices:
@@ -51,8 +62,8 @@ def group_view(bill: Bill, group: Group) -> GroupView:
     return GroupView(
         name=wording.show_control_characters(bill.agent_name(group.agent_key)),
         prices=prices,
-        parts=[_part(row, digits) for row in group.adjustments],
-        total=wording.money(group.total, digits),
+        parts=[_part(bill, row) for row in group.adjustments],
+        total=wording.money(group.total, bill.invoice.digits),
     )
 
 
@@ -60,9 +71,19 @@ def charges_view(bill: Bill, charges: Sequence[Row]) -> list[GroupView]:
     """Return the group of the recurring fees and the commitment, if there are any."""
     if not charges:
         return []
-    digits = bill.invoice.digits
-    total = wording.money(exact_sum([Decimal(row.amount or 0) for row in charges]), digits)
-    return [GroupView(name=WITHOUT_AGENT, prices=[], parts=[_part(row, digits) for row in charges], total=total)]
+    total = wording.money(exact_sum([Decimal(row.amount or 0) for row in charges]), bill.invoice.digits)
+    return [GroupView(name=WITHOUT_AGENT, prices=[], parts=[_part(bill, row) for row in charges], total=total)]
+
+
+def manual_view(bill: Bill, row: Row) -> ManualView:
+    how = [] if row.working is None else [wording.format_numbers(working_text(row.working)).capitalize()]
+    return ManualView(
+        description=wording.show_control_characters(row.description or ""),
+        quantity=wording.quantity(row.unit or ""),
+        unit_price=wording.rate(row.price_per_unit or "", bill.invoice.digits),
+        lines=[*how, *tax_lines(bill, row)],
+        amount=amount_text(row, bill.invoice.digits) or "",
+    )
 
 
 def _price(bill: Bill, one: PriceSum) -> PriceView:
@@ -71,7 +92,7 @@ def _price(bill: Bill, one: PriceSum) -> PriceView:
         outcomes=wording.count(one.outcomes, "outcome"),
         units=wording.quantity(one.units),
         unit_price="" if price is None else wording.unit_price(price),
-        price_lines=[] if price is None else wording.usage_lines(price),
+        price_lines=[*([] if price is None else wording.usage_lines(price)), *key_lines(bill, one.tax)],
         amount=sum_text(one, bill.invoice.digits),
     )
 
@@ -80,12 +101,13 @@ def sum_text(one: Group | PriceSum, digits: int) -> str | None:
     return None if one.unrated else wording.money(one.amount, digits)
 
 
-def _part(row: Row, digits: int) -> Part:
+def _part(bill: Bill, row: Row) -> Part:
     label = wording.show_control_characters(adjustment_title(row.kind, row.working))
     return Part(
         label,
         "" if row.working is None else wording.format_numbers(working_text(row.working)),
-        amount_text(row, digits) or "",
+        amount_text(row, bill.invoice.digits) or "",
+        tax_lines(bill, row),
     )
 
 

@@ -25,7 +25,7 @@ async def invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
 async def _lines(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
     async for bill in bills:
         async for row in bill.rows():
-            yield document(line_json(bill.invoice, row))
+            yield document(line_json(bill.invoice, row, bill.tax_of(row)))
 
 
 async def _invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:

@@ -7,7 +7,10 @@ from msgspec import Struct
 from witnd.billing.export import wording
 from witnd.billing.export.bill import Note
 from witnd.billing.export.page_view import Fact, Remark, SheetView, Total
+from witnd.billing.export.parties import buyer_view, seller_view
+from witnd.billing.export.tax_view import tax_views
 from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.invoices.tax import tax_sum
 
 
 class NoteRow(Struct, frozen=True, kw_only=True):
@@ -21,7 +24,10 @@ class NoteRow(Struct, frozen=True, kw_only=True):
 
 def note_view(paper: Note) -> SheetView:
     note = paper.note
-    amount = wording.money(note.amount, note.digits)
+    total = wording.money(note.total, note.digits)
+    net = Total("Net", wording.money(note.amount, note.digits))
+    tax = Total("Tax", wording.money(tax_sum(note.tax_rows), note.digits))
+    buyer = buyer_view(paper.data, paper.customer_name, paper.customer_email)
     return SheetView(
         kind="Credit note",
         title=f"Credit note {paper.title} · {wording.show_control_characters(paper.customer_name)}",
@@ -31,27 +37,30 @@ def note_view(paper: Note) -> SheetView:
         stamp="",
         currency=note.currency,
         due_label="Credited",
-        due=amount,
+        due=total,
         due_note="",
+        seller=seller_view(paper.data, paper.logo),
         to="Credited to",
-        customer_name=wording.show_control_characters(paper.customer_name),
-        customer_email=None if paper.customer_email is None else wording.show_control_characters(paper.customer_email),
+        buyer=buyer,
         customer_key=wording.show_control_characters(note.customer_key),
         facts=[
             Fact("For invoice", note.invoice_number),
             Fact("Issued", "" if note.issued_at is None else wording.day(note.issued_at)),
+            *([Fact("Purchase order", buyer.purchase_order)] if buyer.purchase_order else []),
             Fact("Currency", note.currency),
         ],
-        groups=[],
-        totals=[Total("Credited", amount, "last")],
+        taxes=tax_views(note.tax_rows, note.digits),
+        totals=[*([net, tax] if note.tax_rows else []), Total("Credited", total, "last")],
         notes=[Remark(_use(note))],
-        credits=0,
         foot=[f"All amounts are in {note.currency}.", f"Credit note {note.id}", f"For invoice {note.invoice}"],
     )
 
 
 def _use(note: CreditNote) -> str:
-    """Return what the credit pays."""
+    """Return what the credit pays. A note without rows cancels its invoice."""
+    if not note.rows:
+        reason = wording.show_control_characters(note.reason)
+        return f"This credit note cancels invoice {note.invoice_number}, which must not be paid: {reason}"
     applied = f"{wording.money(note.applied, note.digits)} {note.currency}"
     rest = f"{wording.money(note.to_balance, note.digits)} {note.currency}"
     reduces = f"reduces the amount due of invoice {note.invoice_number}"

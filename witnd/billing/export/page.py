@@ -1,6 +1,7 @@
 """Render an invoice or credit note as one self-contained HTML page to print or save as PDF.
 
-It has no scripts, fonts, images or requests. It is streamed while the rows are read.
+It has no scripts, fonts or requests, and no image but the seller's logo, which is part of it. It is streamed while the
+rows are read.
 """
 
 from collections.abc import AsyncIterator
@@ -26,7 +27,7 @@ _TEMPLATES: Final = Environment(
 
 
 async def invoice_page(bill: Bill) -> AsyncIterator[str]:
-    found = await summarise(bill.rows)
+    found = await summarise(bill.rows, bill.tax_of)
     parts = _TEMPLATES.get_template("invoice.html").generate_async(
         view=invoice_view(bill, found),
         sections=_sections(bill, found),

@@ -1,6 +1,6 @@
 """The content of a printed invoice: all texts, without markup."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -8,10 +8,21 @@ from msgspec import Struct
 
 from witnd.billing.export import wording
 from witnd.billing.export.bill import Bill
-from witnd.billing.export.group_view import GroupView, amount_text, charges_view, group_view, sum_text
+from witnd.billing.export.group_view import (
+    GroupView,
+    ManualView,
+    amount_text,
+    charges_view,
+    group_view,
+    manual_view,
+    sum_text,
+)
+from witnd.billing.export.parties import BuyerView, SellerView, buyer_view, seller_view
 from witnd.billing.export.sections import Group, InvoiceSummary
+from witnd.billing.export.tax_view import TaxView, tax_lines, tax_views
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import LineJson
+from witnd.domain.invoices.tax import TaxRow, tax_sum
 from witnd.domain.pricing.ratecard import FLAT, PERCENTAGE
 from witnd.domain.pricing.working import working_text
 from witnd.domain.values import instant
@@ -76,7 +87,7 @@ class SectionView(Struct, frozen=True, kw_only=True):
 
 
 class SheetView(Struct, frozen=True, kw_only=True):
-    """The head and sums of an invoice or credit note."""
+    """The head and sums of an invoice or credit note. `has_outcomes`: whether a list of outcomes follows."""
 
     kind: str
     title: str
@@ -88,22 +99,25 @@ class SheetView(Struct, frozen=True, kw_only=True):
     due_label: str
     due: str
     due_note: str
+    seller: SellerView | None
     to: str
-    customer_name: str
-    customer_email: str | None
+    buyer: BuyerView
     customer_key: str
     facts: list[Fact]
-    groups: list[GroupView]
+    groups: list[GroupView] = []
+    manual: list[ManualView] = []
+    has_outcomes: bool = False
+    taxes: list[TaxView]
     totals: list[Total]
     notes: list[Remark]
-    credits: int
+    credits: int = 0
     foot: list[str]
 
 
 def invoice_view(bill: Bill, tally: InvoiceSummary) -> SheetView:
     invoice = bill.invoice
-    total = invoice.amount
-    label, due, due_note = _due(invoice, total)
+    label, due, due_note = _due(invoice, bill.total)
+    buyer = buyer_view(bill.data, bill.customer_name, bill.customer_email)
     name = invoice.number or "No number yet"
     return SheetView(
         kind="Invoice",
@@ -116,14 +130,17 @@ def invoice_view(bill: Bill, tally: InvoiceSummary) -> SheetView:
         due_label=label,
         due=wording.money(due, invoice.digits),
         due_note=due_note,
+        seller=seller_view(bill.data, bill.logo),
         to="Billed to",
-        customer_name=wording.show_control_characters(bill.customer_name),
-        customer_email=None if bill.customer_email is None else wording.show_control_characters(bill.customer_email),
+        buyer=buyer,
         customer_key=wording.show_control_characters(invoice.customer_key),
-        facts=_facts(invoice),
+        facts=_facts(invoice, buyer),
         groups=[*[group_view(bill, group) for group in tally.groups], *charges_view(bill, tally.charges)],
-        totals=list(_totals(invoice, total)),
-        notes=_notes(invoice),
+        manual=[manual_view(bill, row) for row in tally.manual],
+        has_outcomes=bool(tally.groups),
+        taxes=tax_views(bill.tax_rows, invoice.digits),
+        totals=_totals(invoice, bill.total, bill.tax_rows),
+        notes=_notes(bill),
         credits=tally.credits,
         foot=[f"All amounts are in {invoice.currency}.", f"Invoice {invoice.id}"],
     )
@@ -144,24 +161,29 @@ def _on(what: str, ms: int | None) -> str:
     return what if ms is None else f"{what} on {wording.day(ms)}"
 
 
-def _facts(invoice: Invoice) -> list[Fact]:
+def _facts(invoice: Invoice, buyer: BuyerView) -> list[Fact]:
     return [
         Fact("Billing period", wording.period(invoice)),
-        Fact("Issued", "not yet" if invoice.issued_at is None else wording.day(invoice.issued_at)),
+        Fact("Issued", "not yet" if invoice.issue_date is None else wording.date(invoice.issue_date)),
         *([Fact("Due date", wording.date(invoice.due_date))] if invoice.due and invoice.due_date else []),
         *([Fact("Replaces invoice", invoice.revises_number)] if invoice.revises_number else []),
+        *([Fact("Purchase order", buyer.purchase_order)] if buyer.purchase_order else []),
         Fact("Confirmed outcomes", wording.group_digits(str(invoice.lines))),
         Fact("Currency", invoice.currency),
     ]
 
 
-def _totals(invoice: Invoice, total: Decimal) -> list[Total]:
+def _totals(invoice: Invoice, total: Decimal, taxes: Sequence[TaxRow]) -> list[Total]:
     def text(amount: Decimal) -> str:
         return wording.money(amount, invoice.digits)
 
-    found = [Total("Subtotal", text(invoice.subtotal))]
+    found = []
+    if invoice.credited or not taxes:
+        found.append(Total("Subtotal", text(invoice.rows_sum)))
     if invoice.credited:
         found.append(Total("Credits", text(invoice.credited.copy_negate())))
+    if taxes:
+        found += [Total("Net", text(invoice.net)), Total("Tax", text(tax_sum(taxes)))]
     if invoice.due is None:
         label = "Total so far" if invoice.status == "draft" else "Total"
         return [*found, Total(label, text(total), "last")]
@@ -179,13 +201,15 @@ def _totals(invoice: Invoice, total: Decimal) -> list[Total]:
     return [*found, Total("Total", text(total), "last"), *paid, Total("Amount due", text(invoice.due))]
 
 
-def _notes(invoice: Invoice) -> list[Remark]:
-    notes = []
+def _notes(bill: Bill) -> list[Remark]:
+    invoice, notes = bill.invoice, []
     if invoice.status == "void":
         reason = f": {wording.show_control_characters(invoice.reason)}" if invoice.reason else "."
         notes.append(Remark(f"This invoice is void and must not be paid{reason}", warns=True))
     elif invoice.status == "draft" and not invoice.closed:
-        notes.append(Remark("The period is open: more outcomes can be added.", warns=True))
+        has_tax = bill.data is not None and bill.data.table.default is not None
+        tax = " Tax is added when the period closes." if has_tax else ""
+        notes.append(Remark(f"The period is open: more outcomes can be added.{tax}", warns=True))
     elif invoice.status == "draft":
         notes.append(Remark("A draft for review. Do not pay it.", warns=True))
     if invoice.unrated:
@@ -208,12 +232,17 @@ def section_view(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> SectionV
         outcomes=wording.count(group.outcomes, "outcome"),
         units=wording.quantity(group.units),
         amount=sum_text(group, digits),
-        rows=_rows(rows, digits),
+        rows=_rows(bill, group, rows),
     )
 
 
-async def _rows(rows: AsyncIterator[Row], digits: int) -> AsyncIterator[RowView]:
+async def _rows(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> AsyncIterator[RowView]:
+    digits = bill.invoice.digits
+    has_taxes = len({tax for _, tax in group.prices}) > 1
     async for row in rows:
+        how = [] if row.working is None else [wording.format_numbers(working_text(row.working))]
+        if has_taxes:
+            how += tax_lines(bill, row)
         yield RowView(
             outcome=wording.show_control_characters(row.outcome_key or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
@@ -221,7 +250,7 @@ async def _rows(rows: AsyncIterator[Row], digits: int) -> AsyncIterator[RowView]
             unit="" if row.unit is None else wording.quantity(row.unit),
             unit_price=row_price(row, digits),
             amount=amount_text(row, digits),
-            how="" if row.working is None else wording.format_numbers(working_text(row.working)),
+            how="; ".join(how),
         )
 
 

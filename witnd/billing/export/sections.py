@@ -4,7 +4,7 @@ Rows come in order of resolution, with all agents mixed. They are read several t
 with a million rows needs no more memory than one with a few thousand.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Final
 
@@ -21,9 +21,10 @@ _ZERO: Final = Decimal(0)
 
 
 class PriceSum(Struct, kw_only=True):
-    """The outcomes of a group under one price. `amount` is that of rated outcomes."""
+    """The outcomes of a group under one price and tax key. `amount` is that of rated outcomes."""
 
     price_hash: str
+    tax: str | None
     outcomes: int = 0
     unrated: int = 0
     units: Decimal = _ZERO
@@ -39,11 +40,11 @@ class PriceSum(Struct, kw_only=True):
 
 
 class Group(Struct, kw_only=True):
-    """One agent, with its prices by first appearance. `last_price` is the hash of the last outcome's price."""
+    """One agent, with its prices and taxes by first appearance. `last_price`: the hash of the last outcome's price."""
 
     agent_key: str
     last_price: str = ""
-    prices: dict[str, PriceSum] = field(default_factory=dict)
+    prices: dict[tuple[str, str | None], PriceSum] = field(default_factory=dict)
     adjustments: list[Row] = field(default_factory=list)  # at most a fee per tier, and a minimum or a cap
 
     @property
@@ -67,33 +68,38 @@ class Group(Struct, kw_only=True):
     def total(self) -> Decimal:
         return exact_sum((self.amount, *[Decimal(row.amount or "0") for row in self.adjustments]))
 
-    def count(self, row: Row) -> None:
+    def count(self, row: Row, tax: str | None) -> None:
         if row.kind != "outcome":
             self.adjustments.append(row)
             return
         price = row.price_hash or ""
-        found = self.prices.get(price)
+        found = self.prices.get((price, tax))
         if found is None:
-            found = self.prices[price] = PriceSum(price_hash=price)
+            found = self.prices[price, tax] = PriceSum(price_hash=price, tax=tax)
         found.count(row)
         self.last_price = price
 
 
 class InvoiceSummary(Struct, frozen=True):
-    """All groups by agent, the number of credits, and the recurring fees and commitment."""
+    """All groups by agent, the number of credits, the recurring fees and commitment, and the manual lines."""
 
-    groups: list[Group]
-    credits: int
-    charges: list[Row]
+    groups: list[Group] = []
+    credits: int = 0
+    charges: list[Row] = []
+    manual: list[Row] = []
 
 
-async def summarise(rows: Rows) -> InvoiceSummary:
+async def summarise(rows: Rows, tax_of: Callable[[Row], str | None] = lambda row: row.tax) -> InvoiceSummary:
     groups: dict[str, Group] = {}
     credits_ = 0
     charges: list[Row] = []
+    manual: list[Row] = []
     async for row in rows():
         if row.kind == "credit":
             credits_ += 1
+            continue
+        if row.kind == "manual":
+            manual.append(row)
             continue
         if row.agent_key is None:
             charges.append(row)
@@ -101,8 +107,8 @@ async def summarise(rows: Rows) -> InvoiceSummary:
         group = groups.get(row.agent_key)
         if group is None:
             group = groups[row.agent_key] = Group(agent_key=row.agent_key)
-        group.count(row)
-    return InvoiceSummary(sorted(groups.values(), key=lambda group: group.agent_key), credits_, charges)
+        group.count(row, tax_of(row))
+    return InvoiceSummary(sorted(groups.values(), key=lambda group: group.agent_key), credits_, charges, manual)
 
 
 async def outcomes(rows: Rows, groups: Iterable[Group]) -> AsyncIterator[tuple[Group, AsyncIterator[Row]]]:

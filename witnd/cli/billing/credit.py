@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from witnd.app.errors import Refused
 from witnd.app.invoices import credit as crediting
-from witnd.app.invoices.change import Reused
 from witnd.app.invoices.credit import Item
 from witnd.app.invoices.operations import named
 from witnd.app.services import Services
 from witnd.cli.billing.invoice import SHORT
+from witnd.cli.billing.named_request import named_request
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session
 from witnd.cli.console.output import printable
@@ -102,19 +102,10 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
         invoice, items = await _items(services, asked)
         # The name belongs to the lines, so that several credits can be named after the same request.
         token = derived_id("credit", *[item.row.id for item in items], asked.name)
-        try:
+        with named_request("credit", asked.name, "it credits once"):
             given = await crediting.credit(
                 services, author(), invoice, items, asked.reason, token=token, dry_run=asked.dry_run
             )
-        except Reused as before:
-            raise Refused(
-                "CONFLICT", f"--id {asked.name} was used before: it {before.how}", remedy="choose another --id"
-            ) from None
-        except Refused as refused:
-            if refused.code == "UNAVAILABLE":
-                remedy = f"repeat the command with --id {asked.name}; it credits once"
-                raise Refused(refused.code, f"credit not confirmed ({refused.__cause__})", remedy=remedy) from refused
-            raise
     if as_document:
         answer = crediting.rows_credited_json(given)
         facts = {name: getattr(answer, name) for name in answer.__struct_fields__}

@@ -41,6 +41,10 @@ class Named:
             if period is None or (one.note.issued_at is not None and one.note.issued_at in period):
                 yield one
 
+    async def with_parties(self, note: Note) -> Note:
+        """Return a credit note with the parties of its invoice, which its page shows."""
+        return await self._papers.note_with_parties(note.note)
+
 
 @asynccontextmanager
 async def papers(config: Path | None) -> AsyncIterator[Named]:

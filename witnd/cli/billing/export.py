@@ -211,10 +211,10 @@ class _Asked:
                 self._count -= 1
                 self._left_out[invoice.stage] += 1
                 continue
-            if self._wish.stripe_round and invoice.total is not None:
+            if self._wish.stripe_round and invoice.due is not None:
                 charged = stripe.chargeable_total(invoice)
-                if charged != invoice.total:
-                    was, is_ = (minor_text(one, invoice.digits) for one in (invoice.total, charged))
+                if charged != invoice.due:
+                    was, is_ = (minor_text(one, invoice.digits) for one in (invoice.due, charged))
                     self._rounded.append(f"{invoice_label(invoice)}: {was} {invoice.currency} is charged as {is_}")
             yield bill
 
@@ -247,7 +247,8 @@ async def _pages(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
     async for paper in _each(wish, shelf, named):
         place = wish.output if directory is None else str(directory / f"{_file_name(paper)}.html")
         with whole_file(place) as write:
-            async for chunk in invoice_page(paper) if isinstance(paper, Bill) else note_page(paper):
+            pages = invoice_page(paper) if isinstance(paper, Bill) else note_page(await shelf.with_parties(paper))
+            async for chunk in pages:
                 write(chunk)
         count += 1
     _told(count, "page", wish.output)

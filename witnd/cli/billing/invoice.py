@@ -7,20 +7,25 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
+from witnd.domain.catalogue.buyer import Buyer
+from witnd.domain.catalogue.seller import Seller
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.json_form import payment_json
 from witnd.domain.invoices.operations import CreditNote, invoice_label
 from witnd.domain.invoices.payment import Payment
+from witnd.domain.invoices.tax import TaxRow, tax_sum
 from witnd.domain.pricing.working import ADJUSTMENTS, adjustment_title, working_text
 from witnd.domain.values import instant
-from witnd.domain.values.money import minor_text
+from witnd.domain.values.money import minor_text, plain, plus
 
 COLUMNS: Final = ("status", "number", "customer", "period", "from", "lines", "subtotal", "due", "", "id")
 ROW_COLUMNS: Final = ("line", "agent", "resolved at", "unit", "price", "amount", "how")
 PAYMENT_COLUMNS: Final = ("received", "amount", "applied", "method", "reference", "", "id")
-NOTE_COLUMNS: Final = ("number", "issued", "customer", "invoice", "amount", "applied", "", "reason", "id")
+NOTE_COLUMNS: Final = ("number", "issued", "customer", "invoice", "total", "applied", "", "reason", "id")
 # Enough of a row's id to name it within its invoice.
 SHORT: Final = 12
+SUM_WIDTH: Final = 16
 
 
 def right(cells: Iterable[str]) -> list[str]:
@@ -35,7 +40,7 @@ def right(cells: Iterable[str]) -> list[str]:
 
 def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
     """Return one row of the table for each invoice."""
-    subtotals = right(minor_text(one.subtotal, one.digits) for one in invoices)
+    subtotals = right(minor_text(one.rows_sum, one.digits) for one in invoices)
     totals = right(minor_text(one.due, one.digits) if one.due else "–" for one in invoices)
     return [
         (
@@ -55,7 +60,7 @@ def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
 
 
 def listed_notes(notes: Sequence[CreditNote]) -> list[tuple[object, ...]]:
-    amounts = right(minor_text(one.amount, one.digits) for one in notes)
+    amounts = right(minor_text(one.total, one.digits) for one in notes)
     applied = right(minor_text(one.applied, one.digits) for one in notes)
     return [
         (
@@ -99,7 +104,7 @@ def head_lines(invoice: Invoice) -> list[str]:
     facts = {
         "customer": invoice.customer_key,
         "period": f"{invoice.period}, from {start} to {end}",
-        "issued": _at(invoice.issued_at),
+        "issued": _issued(invoice),
         "due date": invoice.due_date if invoice.due else None,
         "paid": _at(invoice.paid_at),
         "voided": invoice.voided_at and f"{_at(invoice.voided_at)}: {invoice.reason}",
@@ -114,6 +119,31 @@ def head_lines(invoice: Invoice) -> list[str]:
     ]
 
 
+def _issued(invoice: Invoice) -> str | None:
+    """Return the instant of the issue, and the issue date if another one was chosen."""
+    at = _at(invoice.issued_at)
+    if at is None or invoice.issue_date in (None, at[:10]):
+        return at
+    return f"{at}, dated {invoice.issue_date}"
+
+
+def party_lines(data: IssueData) -> list[str]:
+    """Return the seller, and the customer's billing data, one line each; none without them."""
+    seller, buyer = data.seller, data.buyer
+    found = {
+        "seller": None if seller is None else _party(seller.name, seller),
+        "buyer": None if buyer is None else _party(buyer.legal_name or data.customer_name, buyer),
+        "order": None if buyer is None else buyer.purchase_order,
+    }
+    return [f"{name:<9} {fact}" for name, fact in found.items() if fact]
+
+
+def _party(name: str, party: Seller | Buyer) -> str:
+    city = " ".join(filter(None, (party.postal_code, party.city)))
+    tax_id = None if party.tax_id is None else f"tax id {party.tax_id}"
+    return ", ".join(filter(None, (name, *party.address, city, party.country, tax_id)))
+
+
 def stage_lines(invoice: Invoice) -> list[str]:
     """Explain what the status means for the totals."""
     if invoice.stage != "open":
@@ -125,6 +155,16 @@ def stage_lines(invoice: Invoice) -> list[str]:
             "packages, quotas, minimums and caps need all of it), and are not in the subtotal."
         )
     return told
+
+
+def row_columns(rows: Sequence[tuple[Row, str | None]]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Return the columns and cells of rows with their tax keys. There is a column for these if a row has one."""
+    cells = row_cells([row for row, _ in rows])
+    if all(tax is None for _, tax in rows):
+        return ROW_COLUMNS, cells
+    return (*ROW_COLUMNS[:-1], "tax", ROW_COLUMNS[-1]), [
+        (*cell[:-1], tax or "", cell[-1]) for cell, (_, tax) in zip(cells, rows, strict=True)
+    ]
 
 
 def row_cells(rows: Sequence[Row]) -> list[tuple[object, ...]]:
@@ -148,19 +188,27 @@ def _what(row: Row) -> str:
         return row.outcome_key or ""
     if row.kind == "credit":
         return f"credit for {row.outcome_key or (row.corrects or '')[:SHORT]}"
+    if row.kind == "manual":
+        return f"{row.description} {row.id[:SHORT]}"
     name = adjustment_title(row.kind, row.working) if row.kind == "recurring" else ADJUSTMENTS[row.kind]
     return f"{name} {row.id[:SHORT]}"
 
 
-def sum_lines(invoice: Invoice, balance: Decimal) -> list[str]:
-    """Return the lines from the subtotal to the total."""
-    sums = [("subtotal", invoice.subtotal)]
+def sum_lines(invoice: Invoice, taxes: Sequence[TaxRow], balance: Decimal) -> list[str]:
+    """Return the lines from the subtotal to the total. `taxes`: of a draft, those it would be issued with."""
+    sums = [("subtotal", invoice.rows_sum)]
     if invoice.credited:
         sums.append(("credited", invoice.credited.copy_negate()))
+    if invoice.credited and taxes:
+        sums.append(("net", invoice.net))
+    sums += [
+        (f"{row.name}, {row.category} {plain(row.rate)} % of {minor_text(row.taxable, invoice.digits)}", row.tax)
+        for row in taxes
+    ]
     if invoice.total is not None:
         sums.append(("total", invoice.total))
-    elif invoice.credited:
-        sums.append(("so far", invoice.amount))
+    elif invoice.credited or taxes:
+        sums.append(("so far", plus(invoice.net, tax_sum(taxes))))
     if invoice.due is not None:
         paid = (
             ("from the balance", invoice.balance_used),
@@ -170,7 +218,8 @@ def sum_lines(invoice: Invoice, balance: Decimal) -> list[str]:
         sums += [(name, amount.copy_negate()) for name, amount in paid if amount]
         sums.append(("due", invoice.due))
     amounts = right(minor_text(amount, invoice.digits) for _, amount in sums)
-    told = [f"{name:<16} {amount} {invoice.currency}" for (name, _), amount in zip(sums, amounts, strict=True)]
+    width = max(SUM_WIDTH, *(len(name) for name, _ in sums))
+    told = [f"{name:<{width}} {amount} {invoice.currency}" for (name, _), amount in zip(sums, amounts, strict=True)]
     if invoice.status == "draft" and balance:
         left = f"{minor_text(balance, invoice.digits)} {invoice.currency}"
         told.append(f"The customer has a balance of {left}, which pays for it when it is issued.")
@@ -178,7 +227,7 @@ def sum_lines(invoice: Invoice, balance: Decimal) -> list[str]:
 
 
 def note_lines(note: CreditNote) -> list[str]:
-    amount = f"{minor_text(note.amount, note.digits)} {note.currency}"
+    amount = f"{minor_text(note.total, note.digits)} {note.currency}"
     applied = f"{minor_text(note.applied, note.digits)} {note.currency}"
     return [
         f"{note.number}: credit note over {amount}",
@@ -188,6 +237,12 @@ def note_lines(note: CreditNote) -> list[str]:
             + ("" if row.agent_key is None else f", agent {row.agent_key}")
             + f", {row.amount}"
             for row in note.rows
+        ],
+        *([] if note.rows else [f"cancels   {note.invoice_number}"]),
+        *[
+            f"tax       {row.name}, {row.category} {plain(row.rate)} % of {minor_text(row.taxable, note.digits)}: "
+            + minor_text(row.tax, note.digits)
+            for row in note.tax_rows
         ],
         f"applied   {applied} to {note.invoice_number}, the rest to the customer's balance",
         f"issued    {_at(note.issued_at)}",

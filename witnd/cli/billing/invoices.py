@@ -1,6 +1,4 @@
-"""`witnd invoices`: which there are, one in full, credit notes. Doing something to them is left to `invoicing` and
-`crediting`.
-"""
+"""`witnd invoices`: the group of its commands, and lists of invoices and credit notes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,36 +9,22 @@ import click
 
 from witnd.app.invoices import operations
 from witnd.cli.billing.credit import credit
-from witnd.cli.billing.invoice import (
-    COLUMNS,
-    NOTE_COLUMNS,
-    PAYMENT_COLUMNS,
-    ROW_COLUMNS,
-    head_lines,
-    listed,
-    listed_notes,
-    listed_payments,
-    note_lines,
-    row_cells,
-    stage_lines,
-    sum_lines,
-)
+from witnd.cli.billing.invoice import COLUMNS, NOTE_COLUMNS, listed, listed_notes
+from witnd.cli.billing.manual_lines import add_line, remove_line, set_tax
 from witnd.cli.billing.operations import issue, pay, revise, void
 from witnd.cli.billing.payments import balance, payment, refund, reverse
-from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.billing.show import show, show_note
+from witnd.cli.console.context import config_option, json_option, run, session
 from witnd.cli.console.options import DefaultGroup, page_options
-from witnd.cli.console.output import print_page, printable
+from witnd.cli.console.output import print_page
 from witnd.cli.console.texts import TEXT
-from witnd.domain.invoices.invoice import Invoice, Row
-from witnd.domain.invoices.json_form import credit_note_json, invoice_json, line_json, payment_json
-from witnd.domain.invoices.operations import CreditNote
-from witnd.domain.values.money import minor_text
-from witnd.store.invoices.reads import LOOKED_AT_MAX, InvoiceFilter, Invoices
+from witnd.domain.invoices.json_form import credit_note_json, invoice_json
+from witnd.store.invoices.reads import LOOKED_AT_MAX, InvoiceFilter
 
 
 @click.group(cls=DefaultGroup)
 def invoices() -> None:
-    """List, show, issue, void, revise, credit and export invoices; record payments and refunds.
+    """List, show, change, issue, void, revise, credit and export invoices; record payments and refunds.
 
     The daemon adds confirmed outcomes to draft invoices, and closes each draft when its period ends. The default
     command is `list`. ID is an id, its first six or more characters, or an invoice number.
@@ -78,10 +62,11 @@ def list_(
     \b
     JSON: {"data": [INVOICE…], "next_cursor": text or null, "unreadable": [ID…]}, an INVOICE being
       {"id", "number", "status", "closed", "customer_key", "currency", "period", "period_start",
-       "period_end", "lines", "unrated", "subtotal", "credited", "total", "balance_used",
-       "payments_applied", "noted", "notes_applied", "due", "issue_date", "due_date", "issued_at",
-       "paid_at", "voided_at", "reason", "edition", "revises", "revises_number", "revised_by",
-       "revision"};
+       "period_end", "lines", "unrated", "subtotal", "credited", "tax", "tax_rows": [TAX…], "total",
+       "balance_used", "payments_applied", "noted", "notes_applied", "due", "issue_date", "due_date",
+       "issued_at", "paid_at", "voided_at", "reason", "edition", "revises", "revises_number",
+       "revised_by", "revision"}, and a TAX
+      {"category", "rate", "taxable", "tax", "name", "note"};
       open is shown as the status "draft" with "closed": false
 
     \b
@@ -105,89 +90,6 @@ async def _list(
     print_page(page, COLUMNS, listed, invoice_json, as_document=as_document, unreadable="invoice")
 
 
-@invoices.command("show")
-@click.argument("id_", metavar="ID", type=TEXT)
-@click.option(
-    "--rows",
-    "shown",
-    type=click.IntRange(0),
-    default=100,
-    show_default=True,
-    help="Show at most N lines; JSON has all.",
-)
-@json_option
-@config_option
-def show(*, id_: str, shown: int, json_output: bool, config_path: Path | None) -> None:
-    """Show an invoice or credit note with its lines, credits and totals, and how each amount was calculated.
-
-    \b
-    JSON: {"invoice": INVOICE, "lines": [LINE…], "payments": [PAYMENT…], "credit_notes": [NOTE…],
-      "balance": the customer's balance}, a PAYMENT being
-      {"id", "amount", "applied", "date", "method", "reference", "reversed", "recorded_at",
-       "reversed_at"}, and a LINE
-      {"id", "invoice_id", "kind", "outcome_key", "customer_key", "agent_key", "resolved_at",
-       "unit", "price_per_unit", "amount", "amount_exact", "currency", "rated", "rate_card",
-       "price_hash", "contract_hash", "working", "corrects", "reason"};
-      for a credit note, the NOTE that `witnd invoices notes --json` lists
-
-    \b
-    Examples:
-      witnd invoices show INV-000012
-      witnd invoices show 5f0c3a --rows 1000
-      witnd invoices show INV-000012 --json | jq .lines
-    """
-    run(_show(id_, shown, json_output, config_path))
-
-
-async def _show(id_: str, shown: int, as_document: bool, config: Path | None) -> None:
-    async with session(config) as opened:
-        store = opened.services.invoices
-        found = await operations.document(opened.services, id_, can_shorten=True)
-        if isinstance(found, CreditNote):
-            _show_note(found, as_document)
-        elif as_document:
-            await _print_document(store, found)
-        else:
-            await _print(store, found, shown)
-
-
-async def _print_document(store: Invoices, invoice: Invoice) -> None:
-    lines = [line_json(invoice, row) async for row in store.rows.of_invoice(invoice)]
-    notes = [credit_note_json(note) for note in await store.notes_of(invoice)]
-    balance = minor_text(await store.balance(invoice.customer_key, invoice.currency), invoice.digits)
-    payments = [payment_json(invoice, one) for one in await store.payments(invoice.id)]
-    document = {
-        "invoice": invoice_json(invoice),
-        "lines": lines,
-        "payments": payments,
-        "credit_notes": notes,
-        "balance": balance,
-    }
-    as_json(document)
-
-
-async def _print(store: Invoices, invoice: Invoice, shown: int) -> None:
-    rows: list[Row] = []
-    outcomes = 0
-    async for row in store.rows.of_invoice(invoice):
-        outcomes += row.kind == "outcome"
-        if row.kind != "outcome" or outcomes <= shown:
-            rows.append(row)
-    notes = await store.notes_of(invoice)
-    balance = await store.balance(invoice.customer_key, invoice.currency)
-    _say(*head_lines(invoice), *stage_lines(invoice), "")
-    table(ROW_COLUMNS, row_cells(rows))
-    if outcomes > shown:
-        _say(f"… and {outcomes - shown} more outcomes; --rows {outcomes} shows them")
-    _say("", *sum_lines(invoice, balance))
-    if payments := await store.payments(invoice.id):
-        _say("")
-        table(PAYMENT_COLUMNS, listed_payments(invoice, payments))
-    if notes:
-        _say("")
-        table(NOTE_COLUMNS, listed_notes(notes))
-
-
 @invoices.command("notes")
 @click.argument("id_", metavar="[ID]", type=TEXT, required=False)
 @click.option("--customer", type=TEXT, help="Only documents of this customer.")
@@ -209,8 +111,9 @@ def notes(
 
     \b
     JSON: {"data": [NOTE…], "next_cursor": text or null, "unreadable": [ID…]}, for an ID the one NOTE:
-      {"id", "number", "invoice_id", "invoice_number", "customer_key", "currency", "amount", "applied",
-       "reason", "issued_at", "lines": [LINE…]}; a LINE as in `witnd invoices show --json`
+      {"id", "number", "invoice_id", "invoice_number", "customer_key", "currency", "amount", "tax",
+       "tax_rows": [TAX…], "total", "applied", "reason", "issued_at", "lines": [LINE…]}; a LINE as in
+      `witnd invoices show --json`
 
     \b
     Examples:
@@ -247,22 +150,12 @@ async def _notes(
 async def _note(id_: str, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         found = await operations.note_named(opened.services, id_, can_shorten=True)
-    _show_note(found, as_document)
+    show_note(found, as_document)
 
 
-def _show_note(note: CreditNote, as_document: bool) -> None:
-    if as_document:
-        as_json(credit_note_json(note))
-    else:
-        _say(*note_lines(note))
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        click.echo(printable(line))
-
-
-for _command in (issue, pay, payment, reverse, void, revise, credit, balance, refund):
+for _command in (
+    show, add_line, remove_line, set_tax, issue, pay, payment, reverse, void, revise, credit, balance, refund,
+):  # fmt: skip
     invoices.add_command(_command)
 try:
     invoices.add_command(import_module("witnd.cli.billing.export").export)

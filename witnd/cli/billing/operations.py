@@ -36,7 +36,7 @@ def _dry_run_option(command: Command) -> Command:
 
 
 class Acted(Struct, frozen=True, kw_only=True):
-    """The result for one invoice: done, unchanged or refused."""
+    """The result for one invoice: done, unchanged or refused. `warnings`: what an issued invoice lacks."""
 
     argument: str
     result: str
@@ -44,37 +44,55 @@ class Acted(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     problem: str | None = None
     remedy: str | None = None
+    warnings: list[str] = []
 
 
 @click.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=TEXT)
 @click.option("--all-closed", is_flag=True, help="Issue every closed draft, the oldest first.")
+@click.option(
+    "--date",
+    metavar="DATE",
+    type=TEXT,
+    help="Issue date, from the last day of the period to today, not before the latest in the series; default: today "
+    "in UTC.",
+)
 @_dry_run_option
 @json_option
 @config_option
 def issue(
-    *, ids: tuple[str, ...], all_closed: bool, dry_run: bool, json_output: bool, config_path: Path | None
+    *,
+    ids: tuple[str, ...],
+    all_closed: bool,
+    date: str | None,
+    dry_run: bool,
+    json_output: bool,
+    config_path: Path | None,
 ) -> None:
-    """Issue closed drafts: each gets the next number and a final total.
+    """Issue closed drafts: each gets the next number, its taxes and a final total.
 
-    The customer's balance pays as much of the total as it can. With `[billing] issue = "auto"`, the daemon issues
-    drafts when their grace is over. If a draft cannot be issued, the exit code is 2; the others are issued.
+    The customer's balance pays as much of the total as it can. The seller, the customer's data and the taxes are those
+    of now, and never change afterwards. With `[billing] issue = "auto"`, the daemon issues drafts when their grace is
+    over. If a draft cannot be issued, the exit code is 2; the others are issued.
 
     \b
     JSON: {"data": [{"argument": ID, "result": "done", "unchanged" or "refused",
-      "invoice": INVOICE or null, "dry_run", "problem", "remedy"}…]}
+      "invoice": INVOICE or null, "dry_run", "problem", "remedy", "warnings": [text…]}…]}
 
     \b
     Examples:
-      witnd invoices issue 5f0c3a
+      witnd invoices issue 5f0c3a --dry-run
+      witnd invoices issue 5f0c3a --date 2026-11-30
       witnd invoices issue --all-closed
     """
     if all_closed == bool(ids):
         raise click.UsageError("give one or more IDs, or --all-closed")
-    run(_issue(ids, dry_run, json_output, config_path))
+    run(_issue(ids, date, dry_run, json_output, config_path))
 
 
-async def _issue(ids: Sequence[str], dry_run: bool, as_document: bool, config: Path | None) -> None:
+async def _issue(ids: Sequence[str], date: str | None, dry_run: bool, as_document: bool, config: Path | None) -> None:
+    if date is not None:
+        operations.check_date(date)  # before it connects: the mistake is in the command
     async with session(config) as opened:
         services = opened.services
         acted = []
@@ -82,7 +100,7 @@ async def _issue(ids: Sequence[str], dry_run: bool, as_document: bool, config: P
             one = await _act(
                 services,
                 argument,
-                lambda invoice: operations.issue(services, author(), invoice, dry_run=dry_run),
+                lambda invoice: operations.issue(services, author(), invoice, date=date, dry_run=dry_run),
                 dry_run=dry_run,
             )
             acted.append(one)
@@ -92,6 +110,9 @@ async def _issue(ids: Sequence[str], dry_run: bool, as_document: bool, config: P
         as_json({"data": acted})
     elif not acted:
         click.echo("no drafts to issue")
+    else:
+        for warning in dict.fromkeys(warning for one in acted for warning in one.warnings):
+            click.echo(printable(f"witnd: warning: {warning}"), err=True)
     _end(acted)
 
 
@@ -106,7 +127,7 @@ def pay(*, id_: str, json_output: bool, config_path: Path | None) -> None:
 
     \b
     JSON: {"argument": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
-      "dry_run", "problem", "remedy"}
+      "dry_run", "problem", "remedy", "warnings"}
 
     \b
     Example:
@@ -130,7 +151,7 @@ def void(*, id_: str, reason: str, yes: bool, dry_run: bool, json_output: bool, 
 
     \b
     JSON: {"argument": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
-      "dry_run", "problem", "remedy"}
+      "dry_run", "problem", "remedy", "warnings"}
 
     \b
     Example:
@@ -216,8 +237,13 @@ async def _act(
             problem, remedy = refused.reason, refused.remedy
         invoice = None if found is None else invoice_json(found)
         return Acted(argument=argument, result="refused", invoice=invoice, problem=problem, remedy=remedy)
-    result = "unchanged" if isinstance(done, Unchanged) else "done"
-    return Acted(argument=argument, result=result, invoice=invoice_json(done.invoice), dry_run=dry_run)
+    return Acted(
+        argument=argument,
+        result="unchanged" if isinstance(done, Unchanged) else "done",
+        invoice=invoice_json(done.invoice),
+        dry_run=dry_run,
+        warnings=operations.warnings(done.invoice),
+    )
 
 
 def _tell(acted: Acted, participle: str) -> None:
@@ -226,8 +252,9 @@ def _tell(acted: Acted, participle: str) -> None:
         click.echo(printable("witnd: " + "; ".join(filter(None, (acted.problem, acted.remedy)))), err=True)
         return
     already = " already" if acted.result == "unchanged" else ""
+    tax = f", {one.tax} of it tax" if one.tax_rows else ""
     paid = "" if one.balance_used.strip("0.") == "" else f", {one.balance_used} of it paid from the balance"
-    amount = f"{one.total} {one.currency} for {one.customer_key}{paid}"
+    amount = f"{one.total} {one.currency} for {one.customer_key}{tax}{paid}"
     before = _DRY_RUN if acted.dry_run else ""
     click.echo(printable(f"{before}{one.number or one.id} is {participle}{already}: {amount}"))
 

@@ -1,19 +1,17 @@
 """`witnd invoices payment | reverse | balance | refund`: money that customers paid, and what is left of it."""
 
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from witnd.app.errors import Refused
 from witnd.app.invoices import balances, payments
-from witnd.app.invoices.change import Reused
 from witnd.app.invoices.facts import Facts
 from witnd.app.invoices.operations import named
 from witnd.app.invoices.payments import Recorded
+from witnd.cli.billing.named_request import named_request
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.output import printable
@@ -77,7 +75,7 @@ async def _record(id_: str, facts: Facts, name: str, as_document: bool, config: 
     async with session(config) as opened:
         services = opened.services
         invoice = await named(services, id_, can_shorten=True)
-        with _named_request("payment", name):
+        with named_request("payment", name, "it is recorded once"):
             token = derived_id("payment", invoice.id, name)
             done = await payments.record(services, author(), invoice, facts, token=token)
     _tell(done, "", as_document)
@@ -188,7 +186,7 @@ async def _refund(
     customer: str, currency: str | None, facts: Facts, name: str, as_document: bool, config: Path | None
 ) -> None:
     async with session(config) as opened:
-        with _named_request("refund", name):
+        with named_request("refund", name, "it is recorded once"):
             token = derived_id("refund_request", customer, name)
             done = await balances.refund(opened.services, author(), customer, currency, facts, token=token)
     if as_document:
@@ -196,18 +194,3 @@ async def _refund(
         return
     click.echo(printable(f"refunded {done.amount} {done.currency} to {customer}"))
     click.echo(printable(f"balance of {customer}: {done.balance} {done.currency}"))
-
-
-@contextmanager
-def _named_request(what: str, name: str) -> Iterator[None]:
-    """Name the option `--id` in errors about the request."""
-    try:
-        yield
-    except Reused as before:
-        problem = f"--id {name} was used before: it {before.how}"
-        raise Refused("CONFLICT", problem, remedy="choose another --id") from None
-    except Refused as refused:
-        if refused.code == "UNAVAILABLE":
-            remedy = f"repeat the command with --id {name}; it is recorded once"
-            raise Refused(refused.code, f"{what} not confirmed ({refused.__cause__})", remedy=remedy) from refused
-        raise

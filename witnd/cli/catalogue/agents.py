@@ -1,4 +1,4 @@
-"""`witnd agents`, `witnd customers`, `witnd rate-cards`: list catalogue entries and their versions.
+"""`witnd agents`, `customers`, `rate-cards`, `taxes` and `seller`: list catalogue entries and their versions.
 
 What they have in common is in `versions`.
 """
@@ -9,13 +9,15 @@ from typing import Any
 import click
 
 from witnd.app.catalogue import read
-from witnd.cli.catalogue.versions import Asked, View, ask, version_options
+from witnd.cli.catalogue.versions import Asked, View, ask, one_version_options, version_options
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.condition import condition_text
+from witnd.domain.catalogue.seller import SELLER_KEY
 from witnd.domain.catalogue.versions.history import Version, customers_with_own_terms
 from witnd.domain.outcomes.explain import duration_text
 from witnd.domain.pricing.ratecard import RateCard
 from witnd.domain.pricing.working import price_text
+from witnd.domain.values.png import png_text
 
 
 def _agent_words(version: Version) -> list[str]:
@@ -31,6 +33,11 @@ def _customer_row(version: Version) -> tuple[object, ...]:
     content = version.content
     own = [len(content.get(name, ())) or "" for name in ("entries", "agents")]
     return content["name"], content["email"] or "", content["rate_card"] or "", *own
+
+
+def _seller_document(version: Version) -> dict[str, Any]:
+    logo = version.content.get("logo")
+    return {"logo": None if logo is None else png_text(logo)}
 
 
 def _card_words(version: Version) -> list[str]:
@@ -56,7 +63,10 @@ CUSTOMERS = View(
     kind=read.CUSTOMER,
     columns=("name", "email", "rate card", "own prices", "own terms"),
     row=_customer_row,
-    also=lambda version: {name: version.content.get(name, []) for name in ("entries", "agents")},
+    also=lambda version: {
+        **{name: version.content.get(name, []) for name in ("entries", "agents")},
+        "billing": version.content.get("billing"),
+    },
 )
 RATE_CARDS = View(
     kind=read.RATE_CARD,
@@ -64,6 +74,19 @@ RATE_CARDS = View(
     row=lambda version: (version.content["currency"], len(version.content["entries"])),
     words=_card_words,
 )
+
+TAXES = View(
+    kind=read.TAX,
+    columns=("name", "rate", "category", "note"),
+    row=lambda version: (
+        version.content["name"],
+        f"{version.content['rate']} %",
+        version.content["category"],
+        version.content.get("note", ""),
+    ),
+    also=lambda version: {"note": version.content.get("note")},
+)
+SELLER = View(kind=read.SELLER, columns=(), row=lambda _: (), also=_seller_document)
 
 
 @click.command()
@@ -110,7 +133,7 @@ def customers(*, json_output: bool, config_path: Path | None, **asked: Any) -> N
 
     \b
     JSON: as `witnd agents`, without "customers". VERSION: "version", "effective_from", "until",
-      "standing", "archived", "name", "email", "rate_card", "entries", "agents"
+      "standing", "archived", "name", "email", "rate_card", "entries", "agents", "billing"
 
     \b
     Examples:
@@ -139,3 +162,44 @@ def rate_cards(*, json_output: bool, config_path: Path | None, **asked: Any) -> 
       witnd rate-cards standard --compare 1 3
     """
     ask(RATE_CARDS, Asked(**asked), json_output, config_path)
+
+
+@click.command()
+@version_options
+def taxes(*, json_output: bool, config_path: Path | None, **asked: Any) -> None:
+    """List taxes, or the versions of the tax KEY.
+
+    Versions are numbered from 1 in the order in which they take effect, and are never deleted.
+
+    \b
+    JSON: as `witnd agents`, without "customers". VERSION: "version", "effective_from", "until",
+      "standing", "archived", "name", "rate", "category", "note"
+
+    \b
+    Examples:
+      witnd taxes
+      witnd taxes vat
+      witnd taxes vat --at 2026-12-31T23:59:59Z
+    """
+    ask(TAXES, Asked(**asked), json_output, config_path)
+
+
+@click.command()
+@one_version_options
+def seller(*, json_output: bool, config_path: Path | None, **asked: Any) -> None:
+    """Show the versions of the seller, or one of them in full.
+
+    The seller issues the invoices. Versions are numbered from 1 in the order in which they take effect, and
+    are never deleted. A logo is shown by its size and fingerprint; `witnd export` prints it.
+
+    \b
+    JSON: as `witnd agents KEY`, without "customers". VERSION: "version", "effective_from", "until",
+      "standing", "archived" and the fields of the seller, "logo" in words
+
+    \b
+    Examples:
+      witnd seller
+      witnd seller --version 1
+      witnd seller --compare 1 2
+    """
+    ask(SELLER, Asked(key=SELLER_KEY, **asked), json_output, config_path)

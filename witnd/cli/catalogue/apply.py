@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from witnd.app.catalogue import apply as use
 from witnd.app.catalogue.apply import Application, parse_file
 from witnd.app.errors import Refused
+from witnd.cli.catalogue.logo import raw_with_logo
 from witnd.cli.console.author import author
 from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session
 from witnd.cli.console.options import INSTANT
@@ -51,15 +52,15 @@ def apply(
     An entry in the file replaces the whole stored entry: fields that you leave out get their default. Entries
     that are not in the file stay unchanged. To archive an entry, write `archived = true`. Applying a file twice
     changes nothing the second time. A notification rule without a secret keeps its current one. A new rule
-    gets a generated secret, which is shown once.
+    gets a generated secret, which is shown once. The logo of the seller can be a path: `logo_file = "logo.png"`.
     """
-    run(_apply(file, file.read_bytes(), dry_run, effective_from, json_output, config_path))
+    run(_apply(file, dry_run, effective_from, json_output, config_path))
 
 
-async def _apply(
-    path: Path, raw: bytes, dry_run: bool, effective_from: int | None, as_document: bool, config: Path | None
-) -> None:
+async def _apply(path: Path, dry_run: bool, effective_from: int | None, as_document: bool, config: Path | None) -> None:
+    raw = b""
     try:
+        raw = raw_with_logo(path)
         async with session(config) as opened:
             services = replace(opened.services, catalogue_store=await _guarded(opened))
             done = await use.apply(services, author(), raw, effective_from=effective_from, is_dry_run=dry_run)

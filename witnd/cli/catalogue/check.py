@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from witnd.cli.catalogue.logo import with_logo
 from witnd.config import document, load
 from witnd.domain.catalogue import file as catalogue_file
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -15,9 +16,9 @@ from witnd.exit_codes import USAGE
 def check(file: Path) -> None:
     """Find every mistake in FILE, a configuration or a catalogue.
 
-    A file with customers, agents, rate_cards or notification_rules is read as a catalogue. References to
-    things outside FILE are shown as notes; `witnd apply FILE --dry-run` looks them up. The command ignores the
-    environment: it checks only FILE.
+    A file with a seller, taxes, customers, agents, rate_cards or notification_rules is read as a catalogue.
+    References to things outside FILE are shown as notes; `witnd apply FILE --dry-run` looks them up. The command
+    ignores the environment: it checks only FILE.
 
     \b
     Examples:
@@ -26,13 +27,15 @@ def check(file: Path) -> None:
     """
     content = document(file)
     if content.keys() & catalogue_file.SECTIONS.keys():
+        content, mistakes = with_logo(content, file)
         found = catalogue_file.read(content)
-        for mistake in found.mistakes:
+        mistakes += found.mistakes
+        for mistake in mistakes:
             click.echo(f"{file}: {mistake}", err=True)
         remedy = "`witnd apply` refuses the file unless the catalogue has it"
         for unknown in catalogue_file.reference_mistakes(found, Catalogue(), remedy):
             click.echo(f"{file}: note: {unknown}", err=True)
-        if found.mistakes:
+        if mistakes:
             raise click.exceptions.Exit(USAGE)
         click.echo(f"ok: {file} is a catalogue of {len(found.items)} items")
         return

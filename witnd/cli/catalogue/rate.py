@@ -11,6 +11,7 @@ from msgspec import Struct
 from witnd.app.catalogue.apply import parse_file
 from witnd.app.catalogue.quotes import QuoteAnswer, catalogue_of, price_at, told
 from witnd.app.errors import Refused
+from witnd.cli.catalogue.logo import raw_with_logo
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.failure import end
 from witnd.cli.console.options import INSTANT
@@ -127,7 +128,7 @@ async def _answer(asked: _Asked, config: Path | None, at: int | None) -> QuoteAn
 
 def _answer_from(path: Path, asked: _Asked, at: int | None) -> QuoteAnswer:
     try:
-        return _quoted(catalogue_of(parse_file(path.read_bytes())), asked, at or 0)
+        return _quoted(catalogue_of(parse_file(raw_with_logo(path))), asked, at or 0)
     except Refused as refused:
         reasons = [str(one) for one in refused.details] or [refused.message]
         end(Refused(refused.code, "\n".join([f"{path}: {reason}" for reason in reasons])))

@@ -1,4 +1,4 @@
-"""Shared parts of the commands for agents, customers and rate cards: list, show and compare versions.
+"""Shared parts of the commands for kinds of catalogue entries: list, show and compare versions.
 
 What is particular to a kind (its columns, its words) is left to `agents`.
 """
@@ -41,12 +41,16 @@ class View(Struct, frozen=True, kw_only=True):
     def word(self) -> str:
         return self.kind.word
 
+    def title(self, key: str | None) -> str:
+        """Return the kind and the key, unless there is only one entry."""
+        return f"{self.word} {text(key)}" if self.kind.key_name else self.word
+
 
 class Asked(Struct, frozen=True, kw_only=True):
     """The options of the command. Without a key, it lists."""
 
     key: str | None
-    everything: bool
+    everything: bool = False
     at: str | None
     number: int | None
     pair: tuple[int, int] | None
@@ -56,6 +60,17 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the shared options, which become the members of `Asked`."""
+    command = one_version_options(command)
+    for option in (
+        click.option("--all", "everything", is_flag=True, help="Include archived ones."),
+        click.argument("key", type=TEXT, required=False),
+    ):
+        command = option(command)
+    return command
+
+
+def one_version_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options of commands for a kind with only one entry."""
     for option in (
         config_option,
         json_option,
@@ -64,8 +79,6 @@ def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--at", metavar="INSTANT", type=INSTANT_TEXT, help="Show the version in effect at this instant in full."
         ),
-        click.option("--all", "everything", is_flag=True, help="Include archived ones."),
-        click.argument("key", type=TEXT, required=False),
     ):
         command = option(command)
     return command
@@ -131,7 +144,7 @@ def _show_all(
         as_json({"key": key} | named | {"versions": data})
         return
     count = f"{len(versions)} version{'s' if len(versions) > 1 else ''}"
-    click.echo(printable(f"{view.word} {text(key)}: {count}"))
+    click.echo(printable(f"{view.title(key)}: {count}"))
     if view.related is not None and related:
         more = f" and {len(related) - _NAMED} more" if len(related) > _NAMED else ""
         click.echo(printable(f"{view.related[0]}: {', '.join(related[:_NAMED])}{more}"))
@@ -150,7 +163,7 @@ def _show(view: View, asked: Asked, version: Version, count: int, as_document: b
     until = "" if version.until is None else f" until {instant.render(version.until)}"
     whose = "" if asked.customer is None else f", with the individual terms of customer {text(asked.customer)}"
     number = f"version {version.number} of {count}"
-    click.echo(printable(f"{view.word} {text(asked.key)}: {number}, {_standing(version)}{whose}"))
+    click.echo(printable(f"{view.title(asked.key)}: {number}, {_standing(version)}{whose}"))
     click.echo(f"from {instant.render(version.effective_from)}{until}")
     for said in view.words(version):
         click.echo(printable(said))
@@ -165,7 +178,7 @@ def _compare(
     if as_document:
         as_json({"key": key, "before": _document(view, before), "after": _document(view, after), "changes": changes})
         return
-    click.echo(printable(f"{view.word} {text(key)}: version {before.number} → {after.number}"))
+    click.echo(printable(f"{view.title(key)}: version {before.number} → {after.number}"))
     for change in changes:
         click.echo(printable(f"    {line(change)}"))
     if not changes:

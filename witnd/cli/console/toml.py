@@ -11,25 +11,33 @@ import tomli_w
 # A line may be this long before the lists in it get lines of their own.
 _WIDTH = 100
 _STEP = 4
+# Fields that are tables with a head of their own.
+_TABLES = ("agents", "billing")
 
 
-def written(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+def written(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield the document line by line, with an empty line before each table."""
     for section, tables in document.items():
-        for table in tables:
-            yield from _table(section, table)
+        yield from _tables(section, tables)
 
 
-def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
-    yield f"\n[[{name}]]"
+def _tables(name: str, tables: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if isinstance(tables, Mapping):
+        yield from _table(f"[{name}]", name, tables)
+        return
+    for table in tables:
+        yield from _table(f"[[{name}]]", name, table)
+
+
+def _table(head: str, name: str, table: Mapping[str, Any]) -> Iterator[str]:
+    yield f"\n{head}"
     # In TOML everything behind the head of an inner table belongs to that one.
-    inner = {field: value for field, value in table.items() if field == "agents"}
+    inner = {field: value for field, value in table.items() if field in _TABLES}
     for field, value in table.items():
         if field not in inner:
             yield f"{field} = {_value(value, spread=True)}"
     for field, tables in inner.items():
-        for one in tables:
-            yield from _table(f"{name}.{field}", one)
+        yield from _tables(f"{name}.{field}", tables)
 
 
 def _value(value: object, indent: int = 0, *, spread: bool = False) -> str:

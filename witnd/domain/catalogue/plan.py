@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.file import Item
+from witnd.domain.catalogue.seller import SELLER_KEY
 from witnd.domain.catalogue.versions.text import FieldDifference, differences, fields, line, text
 from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, day_text, with_start_days
 from witnd.domain.values import instant
@@ -157,4 +158,5 @@ def lines(differences: Sequence[Difference]) -> list[str]:
 
 
 def _name(difference: Difference) -> str:
-    return f"{difference.kind.replace('_', ' ')} {text(difference.key)}"
+    word = difference.kind.replace("_", " ")
+    return word if difference.key == SELLER_KEY == word else f"{word} {text(difference.key)}"

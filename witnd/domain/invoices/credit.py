@@ -1,6 +1,6 @@
 """Credit rows of an invoice: credit rows on a draft, a credit note after issue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -21,18 +21,16 @@ from witnd.domain.invoices.operations import (
     reason_refusal,
     with_payment_status,
 )
-from witnd.domain.invoices.sums import overridden
+from witnd.domain.invoices.sums import is_split, overridden
 from witnd.domain.invoices.tax import (
     TaxClass,
     TaxRow,
     TaxTable,
     available,
     commitment_parts,
-    key_of,
     largest_commitment_credit,
     tax_on,
 )
-from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, exact_sum, minor_text, plain, plus, to_minor
 
@@ -197,18 +195,6 @@ def _invoice_remainder(invoice: Invoice, item: Item, table: TaxTable) -> Decimal
     return largest_commitment_credit(invoice.taxed, table, left if item.amount is None else min(left, item.amount))
 
 
-def own_tax(row: Row, price_of: Callable[[str], Price]) -> str:
-    """Return the tax key that a row has by itself, or empty for that of the customer."""
-    if row.price_hash is None:
-        return row.tax or ""
-    return price_of(row.price_hash).tax or ""
-
-
-def tax_key(invoice: Invoice, row: Row, price_of: Callable[[str], Price]) -> str:
-    """Return the tax key of a row with its override, or empty for that of the customer."""
-    return key_of(row.id, own_tax(row, price_of), invoice.overrides)
-
-
 def _row_remainder(row: Row, credited: Decimal) -> Decimal:
     return difference(Decimal(row.amount or 0), credited)
 
@@ -248,8 +234,18 @@ def _credit_row(invoice: Invoice, item: Item, amount: str, reason: str, at: int)
         contract_hash=row.contract_hash,
         corrects=row.id,
         reason=reason,
-        tax=item.tax or None,
+        tax=_stored_tax(invoice, item) or None,
     )
+
+
+def _stored_tax(invoice: Invoice, item: Item) -> str | None:
+    """Return the tax key to store with a credit: of a draft, the row's own one, because its override and the customer's
+    key can change until issue."""
+    if invoice.issue_data is None:
+        return next((one.own for one in invoice.overrides if one.row == item.row.id), item.tax)
+    if item.row.kind == "commitment" and not item.tax and is_split(invoice.taxed.sums):
+        return None
+    return item.tax or invoice.issue_data.table.default
 
 
 def _credit_note(invoice: Invoice, after: Invoice, reason: str, rows: tuple[Row, ...]) -> CreditNote:

@@ -48,9 +48,18 @@ def tax_table(catalogue: Catalogue, invoice: Invoice, at: int) -> TaxTable:
     return _table(catalogue, invoice, catalogue.customer(invoice.customer_key, at), catalogue.keys("tax"))
 
 
+def default_tax(catalogue: Catalogue, invoice: Invoice, at: int) -> str | None:
+    """Return the customer's tax key at an instant (ms)."""
+    return _default(catalogue.customer(invoice.customer_key, at))
+
+
+def _default(customer: Customer | None) -> str | None:
+    return None if customer is None or customer.billing is None else customer.billing.tax
+
+
 def _table(catalogue: Catalogue, invoice: Invoice, customer: Customer | None, keys: Iterable[str]) -> TaxTable:
     """Return the terms in force at the last millisecond of the period, by key."""
-    default = None if customer is None or customer.billing is None else customer.billing.tax
+    default = _default(customer)
     found = {}
     for key in sorted({*keys, default or ""} - {""}):
         if (tax := catalogue.tax(key, invoice.end - 1)) is not None:

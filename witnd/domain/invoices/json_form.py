@@ -74,9 +74,9 @@ class TaxRowJson(Struct, frozen=True, kw_only=True):
 class LineJson(Struct, frozen=True, kw_only=True):
     """A row of an invoice. The three prices are null if `rated` is "at_close" and the period is open.
 
-    `agent_key` and `price_hash` are null for recurring fees, commitments and manual lines. `description`, `quantity`
-    and `unit_price` are those of a manual line. `tax` is the tax key of the row; null if it has none, and for caps,
-    which have the taxes of the rows that they reduce.
+    `agent_key` and `price_hash` are null for recurring fees, commitments and manual lines, which have no `rate_card`
+    either. `description`, `quantity` and `unit_price` are those of a manual line. `tax` is the tax key of the row; null
+    if it has none, and for caps and commitments that have the taxes of the rows that they act on.
     `repaired_at` is set if the outcome was on hold at its deadline: the line belongs to the period of the repair.
     """
 
@@ -93,7 +93,7 @@ class LineJson(Struct, frozen=True, kw_only=True):
     amount_exact: str | None
     currency: str
     rated: str
-    rate_card: str
+    rate_card: str | None
     price_hash: str | None
     contract_hash: str | None
     working: dict[str, Any] | None
@@ -119,6 +119,7 @@ class CreditNoteJson(Struct, frozen=True, kw_only=True):
     customer_key: str
     currency: str
     amount: str
+    tax: str
     tax_rows: list[TaxRowJson]
     total: str
     applied: str
@@ -221,6 +222,7 @@ def credit_note_json(note: CreditNote) -> CreditNoteJson:
         customer_key=note.customer_key,
         currency=note.currency,
         amount=minor_text(note.amount, note.digits),
+        tax=minor_text(tax_sum(note.tax_rows), note.digits),
         tax_rows=tax_rows_json(note.tax_rows, note.digits),
         total=minor_text(note.total, note.digits),
         applied=minor_text(note.applied, note.digits),
@@ -273,7 +275,7 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str, tax: str 
         amount_exact=row.amount_exact,
         currency=currency,
         rated=row.rated,
-        rate_card=row.rate_card,
+        rate_card=row.rate_card or None,
         price_hash=row.price_hash,
         contract_hash=row.contract_hash,
         working=row.working,

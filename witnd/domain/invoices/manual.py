@@ -1,6 +1,6 @@
 """Lines that a person adds to an invoice before it is issued, and other taxes for single rows.
 
-A discount on an open invoice is a request. When the period has closed, and after each later change, discounts are
+A discount is a request while the period is open. When it has closed, and after each later change, discounts are
 reduced, the newest first, so that no taxable amount is below 0.
 """
 
@@ -32,7 +32,7 @@ class NewLine(Struct, frozen=True, kw_only=True):
 
 
 def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int) -> Decision:
-    """Add a line to an open invoice or a draft. `table`: the taxes of the draft if it were issued now."""
+    """Add a line to a draft. `table`: the taxes of the draft if it were issued now."""
     if (wrong := _refusal(invoice, "gets no more lines")) is not None:
         return wrong
     if len(invoice.manual) >= MAX_LINES:
@@ -137,7 +137,7 @@ def adjust(invoice: Invoice, table: TaxTable) -> Decision:
 
 
 def with_discounts(invoice: Invoice, table: TaxTable) -> Invoice:
-    """Return a draft with its discounts reduced to what fits. An open invoice is returned unchanged."""
+    """Return a draft with its discounts reduced to what fits. While its period is open, it is returned unchanged."""
     if not invoice.closed or not invoice.manual:
         return invoice
     return replace(invoice, manual=reduced(invoice.taxed, table))

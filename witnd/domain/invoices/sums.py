@@ -71,6 +71,11 @@ def group_total(groups: Iterable[GroupSums]) -> Decimal:
     return exact_sum(amount for group in groups for amount in (group.cap, *(one.amount for one in group.sums.values())))
 
 
+def is_split(sums: Sums) -> bool:
+    """Return whether a commitment without its own tax key, or its cap, is divided over the taxes of what it acts on."""
+    return bool(group_total(sums.groups))
+
+
 def with_charges(sums: Sums, charges: Iterable[Charge]) -> Sums:
     """Return the sums of the groups with those of recurring fees and the commitment."""
     fees: dict[str, Sum] = {}

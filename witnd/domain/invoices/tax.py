@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.domain.invoices.sums import GroupSums, Sums, TaxOverride, overridden
+from witnd.domain.invoices.sums import GroupSums, Sums, TaxOverride, is_split, overridden
 from witnd.domain.values.money import difference, exact_sum, plus, product, to_minor
 
 _ZERO: Final = Decimal(0)
@@ -113,8 +113,7 @@ def parts_of(taxed: Taxed) -> list[Part]:
         Part(f"outcomes of {group.agent}", key, one.rows) for group in sums.groups for key, one in group.sums.items()
     ]
     found += [Part("recurring fees", key, one.rows) for key, one in sums.fees.items()]
-    over = any(one.amount for group in sums.groups for one in group.sums.values())
-    if sums.commitment > 0 and (sums.commitment_tax or not over):
+    if sums.commitment > 0 and (sums.commitment_tax or not is_split(sums)):
         found.append(Part("the commitment", sums.commitment_tax, 1))
     found += [
         Part(f"the line {line.description!r}", key_of(line.id, line.tax, taxed.overrides), 1) for line in taxed.manual

@@ -10,6 +10,7 @@ from typing import Any, Final
 from witnd.domain.pricing.ratecard import PACKAGE, PERCENTAGE, VOLUME, Price
 from witnd.domain.values.money import exact_sum, plain
 
+MANUAL: Final = "manual"
 #: Names of the lines without an outcome.
 ADJUSTMENTS: Final = {
     "fee": "flat fee",
@@ -18,6 +19,7 @@ ADJUSTMENTS: Final = {
     "recurring": "recurring fee",
     "commitment": "commitment",
     "commitment_cap": "commitment cap",
+    MANUAL: "manual line",
 }
 _BOUNDS: Final = (("minimum", "least"), ("maximum", "most"))
 
@@ -25,6 +27,8 @@ _BOUNDS: Final = (("minimum", "least"), ("maximum", "most"))
 def working_text(working: Mapping[str, Any]) -> str:
     """Return the working in one line, without currency: `10 × 1 + 10 × 0.5 = 15, rounded 15.00`."""
     kind = working["kind"]
+    if kind == MANUAL:
+        return f"{working['requested']} requested, reduced so that no taxable amount is negative"
     if kind in ADJUSTMENTS:
         return _adjustment(working)
     said = _free(working)

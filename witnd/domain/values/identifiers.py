@@ -4,8 +4,11 @@ Only code that writes the catalogue calls this; stored values are not checked ag
 they are needed, because the daemon starts without them.
 """
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Final
+from unicodedata import normalize
 
 from witnd.domain.values.fields import short_repr
 
@@ -39,6 +42,15 @@ def country_problem(code: str) -> str | None:
         near = countries_by_name[names[0]].alpha2 if names else None
     hint = 'write a code of ISO 3166-1 such as "DE"' if near is None else f'did you mean "{near}"?'
     return f"{short_repr(code)} is not a country; {hint}"
+
+
+@cache
+def country_names() -> Mapping[str, str]:
+    """Return the name of each country by its code, in order of the names."""
+    from iso3166 import countries  # noqa: PLC0415 - see above
+
+    found = [(one.apolitical_name, one.alpha2) for one in countries]
+    return {code: name for name, code in sorted(found, key=lambda one: normalize("NFKD", one[0]))}
 
 
 def compact_tax_id(text: str, country: str | None) -> str:

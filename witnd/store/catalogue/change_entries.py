@@ -5,6 +5,7 @@ from typing import Any
 
 from witnd.domain.catalogue.catalogue import CatalogueEntry
 from witnd.domain.catalogue.plan import Change as Planned
+from witnd.domain.values.png import png_text
 from witnd.store.access.change_log import Author, Change
 
 
@@ -38,8 +39,13 @@ def _action(change: Planned, old: CatalogueEntry | None) -> str:
 
 
 def _before(entry: CatalogueEntry | None) -> dict[str, Any] | None:
-    return None if entry is None else {"archived": entry.archived, **entry.content}
+    return None if entry is None else {"archived": entry.archived, **_without_image(entry.content)}
 
 
 def _after(change: Planned) -> dict[str, Any]:
-    return {"archived": change.archived, **change.content}
+    return {"archived": change.archived, **_without_image(change.content)}
+
+
+def _without_image(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content with a short text in place of a logo, which the version has."""
+    return {**content, "logo": png_text(content["logo"])} if "logo" in content else dict(content)

@@ -14,10 +14,12 @@ from msgspec.structs import replace
 
 from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import Refused, invalid, unavailable
+from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.store.access.change_log import Author
 from witnd.store.access.sessions import Session
 from witnd.store.access.tokens import Token
 from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.web.dashboard.multipart import MULTIPART, Posted, read_multipart
 from witnd.web.dashboard.present.words import decode_key
 from witnd.web.dashboard.view import HTML, PREFIX, html, refused_page
 from witnd.web.errors import ApiError
@@ -53,10 +55,10 @@ class PageRequest:
     """A request of a signed-in user.
 
     `query` has the non-empty parameters of the address, `form` the first value of each field of the form, `forms` all
-    values.
+    values, `files` the files that were chosen.
     """
 
-    __slots__ = ("call", "form", "forms", "query", "session", "token")
+    __slots__ = ("call", "files", "form", "forms", "query", "session", "token")
 
     def __init__(self, call: Call[Any], token: Token, session: Session) -> None:
         call.token = token  # so that changes are noted as its own
@@ -64,7 +66,9 @@ class PageRequest:
         self.token = token
         self.session = session
         self.query: dict[str, str] = {name: text for name, text in call.query.items() if text}
-        self.forms = fields(call)
+        posted = _posted(call)
+        self.files = posted.files
+        self.forms = _by_name(posted)
         self.form = {name: values[0] for name, values in self.forms.items()}
 
     @property
@@ -122,9 +126,9 @@ def page(path: str, *, scope: Scope = "read") -> Callable[[PageFunction], PageFu
     return register
 
 
-def action(path: str, *, scope: Scope = "admin") -> Callable[[PageFunction], PageFunction]:
+def action(path: str, *, scope: Scope = "admin", most_bytes: int = BYTES_MAX) -> Callable[[PageFunction], PageFunction]:
     """Register what a form at a path does: for admins, or for tokens with another scope; `read` if it changes
-    nothing."""
+    nothing. `most_bytes`: of the form, with its files."""
 
     def register(function: PageFunction) -> PageFunction:
         async def answer(call: Call[Any]) -> Raw | Stream:
@@ -137,16 +141,19 @@ def action(path: str, *, scope: Scope = "admin") -> Callable[[PageFunction], Pag
                 raise ApiError("FORBIDDEN", "this form has expired; reload the page and submit again")
             return await _answer(request, function, scope)
 
-        add("POST", path, answer)
+        add("POST", path, answer, most_bytes)
         return function
 
     return register
 
 
-def add(method: str, path: str, handler: Handler) -> None:
+def add(method: str, path: str, handler: Handler, most_bytes: int = BYTES_MAX) -> None:
     PAGES.append(
-        Route(method=method, path=path, handler=handler, says="", scope=None, query=dict[str, str], answer_type=HTML)
-    )
+        Route(
+            method=method, path=path, handler=handler, says="", scope=None, query=dict[str, str], answer_type=HTML,
+            most_bytes=most_bytes,
+        )
+    )  # fmt: skip
 
 
 async def page_request(call: Call[Any]) -> PageRequest | Raw:
@@ -183,17 +190,27 @@ def cookie(call: Call[Any], name: str) -> str | None:
 
 
 def fields(call: Call[Any]) -> dict[str, list[str]]:
-    """Return the fields of a posted form."""
+    """Return the fields of a posted form, without files."""
+    return _by_name(_posted(call))
+
+
+def _posted(call: Call[Any]) -> Posted:
     if not call.data:
-        return {}
-    if call.content_type != FORM:
+        return Posted([], {})
+    if call.content_type not in (FORM, MULTIPART):
         raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {FORM}, got {call.content_type!r}")
     try:
-        pairs = parse_qsl(call.data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
+        if call.content_type == MULTIPART:
+            return read_multipart(call.data, call.headers.get("Content-Type", ""), FIELDS_MAX)
+        text = call.data.decode("ascii")
+        return Posted(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX), {})
     except ValueError:
         raise invalid("", "the form is malformed or has too many fields") from None
+
+
+def _by_name(posted: Posted) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for name, value in pairs:
+    for name, value in posted.fields:
         found.setdefault(name, []).append(value.replace("\r\n", "\n"))
     return found
 

@@ -26,7 +26,7 @@ class LineIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
-class TaxIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LineTaxIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The tax key of a line of a draft; null gives it its own again. The reason is in the change log. With `dry_run`,
     nothing is changed."""
 
@@ -38,7 +38,7 @@ class TaxIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @route(
     "POST",
     "/v1/invoices/{id}/lines",
-    says="Add a manual line to an open invoice or a draft. A discount on an open invoice is reduced at close to what "
+    says="Add a manual line to a draft. A discount that is added while the period is open is reduced at close to what "
     "fits. Requests with the same `Idempotency-Key` add it once.",
     scope="billing",
     repeatable=True,
@@ -72,12 +72,12 @@ async def remove_line(call: Call[Any]) -> InvoiceJson:
     says="Give a line of a draft another tax, with a reason.",
     scope="billing",
     repeatable=True,
-    body=TaxIn,
+    body=LineTaxIn,
     answer=LineAdded,
     refusals=("CONFLICT",),
 )
 async def override_tax(call: Call[Any]) -> LineAdded:
-    body: TaxIn = call.body()
+    body: LineTaxIn = call.body()
     if isinstance(body.tax, UnsetType):
         raise invalid("tax", "is missing; write a tax key, or null for the line's own tax")
     found = await invoices.named(call.services, call.path["id"])

@@ -1,4 +1,4 @@
-"""The API of agents, customers, rate cards and notification rules.
+"""The API of the catalogue: agents, customers, rate cards, taxes, the seller and notification rules.
 
 Imports `app` and `web.http`.
 """

@@ -3,9 +3,9 @@
 What is particular to a kind is left to its module in `witnd.web.api`.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
@@ -16,10 +16,12 @@ from witnd.app.daemon_services import DaemonServices
 from witnd.domain.catalogue.versions.history import Version
 from witnd.domain.catalogue.versions.text import FieldDifference, line
 from witnd.domain.values import instant
+from witnd.domain.values.company import LOCALES
 from witnd.web.http.preconditions import expected_tags
 from witnd.web.http.route import Call, Listing
 
 Standing = Literal["in effect", "past", "scheduled"]
+Locale = Annotated[str, Meta(extra_json_schema={"enum": list(LOCALES)})]
 
 
 # -- what is asked for ------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Customers, with their rate card, individual prices and individual terms."""
+"""Customers, with their rate card, individual prices, individual terms and billing data."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +12,7 @@ from witnd.domain.pricing.recurring import input_content
 from witnd.web.api.catalogue.agents import Method
 from witnd.web.api.catalogue.answers import (
     CatalogueListing,
+    Locale,
     Versioned,
     versioned,
 )
@@ -31,10 +32,29 @@ class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
     condition: list[Condition] | None = None
 
 
+class Billing(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The customer as the buyer on documents. `country`: a code of ISO 3166-1, such as `DE`. `tax`: the key of the tax
+    for everything that names no other. `payment_terms_days` and `locale` default to those of the seller. Stored texts
+    have no spaces at their ends, and a tax id no separators."""
+
+    legal_name: str | None = None
+    address: list[str] | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    country: str | None = None
+    tax_id: str | None = None
+    purchase_order: str | None = None
+    email: str | None = None
+    payment_terms_days: int | None = None
+    tax: str | None = None
+    locale: Locale | None = None
+
+
 class CustomerChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields to replace; null restores the default. `entries`: individual prices in the currency of the customer's
     rate card. `agents`: individual terms. `fees`: each replaces the fee of the rate card with the same key.
-    `commitment`: replaces that of the rate card. `effective_from`: when the change takes effect; default: now."""
+    `commitment`: replaces that of the rate card. `billing` is replaced as a whole. `effective_from`: when the change
+    takes effect; default: now."""
 
     name: str | None = None
     email: str | None = None
@@ -43,6 +63,7 @@ class CustomerChange(Struct, kw_only=True, forbid_unknown_fields=True):
     agents: list[OwnTerms] | None = None
     fees: list[Fee] | None = None
     commitment: Commitment | None = None
+    billing: Billing | None = None
     effective_from: str | None = None
 
 
@@ -63,6 +84,7 @@ class Customer(Versioned, frozen=True, kw_only=True):
     agents: list[dict[str, Any]]
     fees: list[dict[str, Any]]
     commitment: dict[str, Any] | None
+    billing: dict[str, Any] | None
     warnings: list[str] | UnsetType = UNSET
 
 
@@ -90,6 +112,7 @@ def _answer(thing: Thing, known: Catalogue | None = None) -> Customer:
         agents=content.get("agents", []),
         fees=content.get("fees", []),
         commitment=content.get("commitment"),
+        billing=content.get("billing"),
         warnings=UNSET if known is None else _warnings(known, thing) or UNSET,
         **versioned(thing),
     )

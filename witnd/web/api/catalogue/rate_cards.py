@@ -33,7 +33,7 @@ class Tier(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class Entry(Struct, kw_only=True, forbid_unknown_fields=True):
     """The price of an agent. The fields depend on `kind`: flat, graduated, volume, package or percentage. Amounts and
-    quantities are decimal strings."""
+    quantities are decimal strings. `tax`: the key of a tax; default: the customer's."""
 
     agent: str
     kind: Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})] = "flat"
@@ -47,27 +47,31 @@ class Entry(Struct, kw_only=True, forbid_unknown_fields=True):
     free_quota: str | None = None
     period_minimum: str | None = None
     period_cap: str | None = None
+    tax: str | None = None
 
 
 class Fee(Struct, kw_only=True, forbid_unknown_fields=True):
     """A fee for every period. `name` defaults to the key. `starts`: the first day, such as 2026-11-30; default: the day
-    on which the fee is written. `prorate`: charge each day on its own."""
+    on which the fee is written. `prorate`: charge each day on its own. `tax`: the key of a tax; default: the
+    customer's."""
 
     key: str
     amount: str
     name: str | None = None
     starts: str | None = None
     prorate: bool = False
+    tax: str | None = None
 
 
 class Commitment(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The least and the most that the outcomes of a period cost, with their fees, minimums and caps. `starts` and
-    `prorate` as for fees; a cap is never prorated."""
+    """The least and the most that the outcomes of a period cost, with their fees, minimums and caps. `starts`,
+    `prorate` and `tax` as for fees; a cap is never prorated."""
 
     period_minimum: str | None = None
     period_cap: str | None = None
     starts: str | None = None
     prorate: bool = False
+    tax: str | None = None
 
 
 class RateCardChange(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -26,13 +26,14 @@ class Resource(Struct, frozen=True, kw_only=True):
     """One kind of the catalogue in the API.
 
     `path` is that of its list, `parameter` the name of the key in paths. `operation` names handlers, and with them the
-    operations of the API: `create_agent`. `phrase` and `listed` are its names in summaries: "an agent", "agents in
-    order of their keys".
+    operations of the API: `create_agent`; `operations` is its plural, if that is not formed with an s. `phrase` and
+    `listed` are its names in summaries: "an agent", "agents in order of their keys".
     """
 
     kind: Kind
     path: str
     operation: str
+    operations: str = ""
     phrase: str
     listed: str
     body: Any  # what creates one
@@ -92,7 +93,8 @@ def register(module: str, resource: Resource) -> None:
     changes = {**answer, "refusals": ("CONFLICT",)}
     body = {**changes, "most_bytes": BYTES_MAX}
     add("POST", resource.path, "create_{}", create, f"Create {phrase}.", status=201, body=resource.body, **body)
-    add("GET", resource.path, "list_{}s", list_all, f"List {resource.listed}.",
+    plural = resource.operations or f"{resource.operation}s"
+    add("GET", resource.path, f"list_{plural}", list_all, f"List {resource.listed}.",
         query=resource.listing, answer=resource.page)  # fmt: skip
     add("GET", one, "read_{}", read, f"Read {phrase}.", query=Which, **answer)
     add("PATCH", one, "change_{}", change, resource.change_summary, has_versions=True, body=resource.change, **body)

@@ -36,6 +36,8 @@ _PLACES: Final[Mapping[str, str]] = {
     "customer": "customers",
     "agent": "agents",
     "rate_card": "rate-cards",
+    "tax": "taxes",
+    "seller": "seller",
     "notification_rule": "notifications",
     "token": "tokens",
     "invoice": "invoices",
@@ -112,6 +114,8 @@ def _sentence(change: ChangeJson, kind: str, verb: str, after: Mapping[str, Any]
     if kind == "delivery" and "/" in change.key:
         text = f"deliveries of {change.key.replace('/', ' to ')}"
         return _DONE[verb], text, link("deliveries")
+    if kind == "seller":
+        return f"{_DONE[verb]} the", "seller", link("seller")
     name = str(after.get("number") or "") if kind == "invoice" else str(after.get("name") or "") * (kind == "token")
     short = change.key[:_SHOWN] if len(change.key) == _DIGEST else change.key
     return f"{_DONE[verb]} {_WORDS.get(kind, kind.replace('_', ' '))}", name or short, link(_PLACES[kind], change.key)
@@ -126,11 +130,12 @@ def _later(change: ChangeJson, after: Mapping[str, Any]) -> str | None:
 
 
 def _fields(kind: str, content: Mapping[str, Any]) -> dict[str, str]:
-    """A short text for each field; secrets are hidden already, and say nothing."""
+    """A short text for each field; secrets are hidden already, and say nothing. A logo is a short text already."""
     plain = {name: value for name, value in content.items() if name not in _PASSED_OVER and name != "secret"}
-    if kind in KINDS:
-        return fields(plain, archived=content.get("archived") is True)
-    return dict(_flat(plain, ""))
+    if kind not in KINDS:
+        return dict(_flat(plain, ""))
+    logo = {"logo": str(plain.pop("logo"))} if "logo" in plain else {}
+    return fields(plain, archived=content.get("archived") is True) | logo
 
 
 def _flat(node: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from witnd.app.catalogue.change import Written
 from witnd.app.errors import Refused
 from witnd.domain.values.money import minor_digits
+from witnd.web.dashboard.forms.billing_data import tax_choices
 from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, preview_of_form, selected_place
 from witnd.web.dashboard.forms.prices import (
     FIELDS,
@@ -125,6 +126,7 @@ async def values(request: PageRequest, form: PriceForm, problems: Sequence[Probl
         "kinds": [(kind, kind.capitalize()) for kind in KIND_HINTS],
         "kind_hints": KIND_HINTS,
         "fields": FIELDS,
+        "taxes": tax_choices(request.services.catalogue),
         "more_entries": len(form.entries) < MOST_EDITED,
         "wrong": {one.path: one.message for one in reversed(problems)},
         "problems": [("", f"{one.where}: {one.message}" if one.where else one.message) for one in problems],

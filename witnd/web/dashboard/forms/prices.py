@@ -25,6 +25,7 @@ from witnd.domain.pricing.entry import (
     OPTIONS,
     PACKAGE,
     PERCENTAGE,
+    TAX,
     TIER_FIELDS,
     VOLUME,
 )
@@ -37,7 +38,7 @@ MOST_EDITED: Final = 20
 _FIRST_TIERS: Final = 2
 _TIERS: Final = "tiers"
 _TEXTS: Final = ("agent", "kind", *[n for n in dict.fromkeys(n for ns in KINDS.values() for n in ns) if n != _TIERS],
-                 *OPTIONS)  # fmt: skip
+                 *OPTIONS, TAX)  # fmt: skip
 _NAME: Final = re.compile(r"entries\[(\d{1,4})\]\.(?:tiers\[(\d{1,4})\]\.)?([a-z_]+)", re.ASCII)
 _PLACE: Final = re.compile(r"entries\[(\d+)\](.*)", re.ASCII | re.DOTALL)
 _ORDER: Final = re.compile(r"(remove-entry|add-tier|remove-tier):(\d{1,4})(?:\.(\d{1,4}))?", re.ASCII)
@@ -80,6 +81,7 @@ FIELDS: Final[Mapping[str, Field]] = {
                             money=True),
     "period_cap": Field("Cap per period", "Optional. The excess is deducted as a separate line.",
                         money=True),
+    "tax": Field("Tax"),
     "up_to": Field("Up to (units)"),
     "flat_fee": Field("Fee when reached", money=True),
     "currency": Field("Currency"),
@@ -115,7 +117,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     def kept(self) -> Iterator[tuple[str, str]]:
         """What was typed for other kinds, by the end of its name: a form keeps it out of sight."""
         for name, text in self.texts.items():
-            if text and name not in ("agent", "kind", *self.names, *OPTIONS):
+            if text and name not in ("agent", "kind", *self.names, *OPTIONS, TAX):
                 yield name, text
         if not self.tiered:
             for place, tier in enumerate(self.tiers):
@@ -129,7 +131,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     def document(self) -> dict[str, Any]:
         """As the API takes it; what is empty is left out."""
         entry: dict[str, Any] = {"kind": self.kind}
-        entry |= {name: text for name in ("agent", *self.names, *OPTIONS) if (text := self.texts.get(name))}
+        entry |= {name: text for name in ("agent", *self.names, *OPTIONS, TAX) if (text := self.texts.get(name))}
         if self.tiered:
             entry[_TIERS] = [{name: text for name, text in tier.items() if text} for tier in self.tiers]
         return entry

@@ -23,6 +23,8 @@ from witnd.web.dashboard.pages.catalogue import (
     own_terms,
     rate_card_form,
     rate_cards,
+    seller,
+    taxes,
 )
 from witnd.web.dashboard.pages.invoices import actions as invoice_actions
 from witnd.web.dashboard.pages.invoices import credit_notes, invoices, refunds
@@ -56,8 +58,10 @@ __all__ = [
     "rate_card_form",
     "rate_cards",
     "refunds",
+    "seller",
     "settings",
     "signing_in",
     "static",
+    "taxes",
     "tokens",
 ]

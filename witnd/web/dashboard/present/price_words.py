@@ -13,7 +13,8 @@ from witnd.domain.pricing.recurring import Commitment, Fee, Recurring, Start, da
 def price_lines(price: Price) -> list[str]:
     """What was agreed, one line each."""
     unit = [f"{wording.unit_price(price)} per unit"] if price.kind == FLAT else []
-    return [*unit, *wording.price_lines(price)]
+    tax = [] if price.tax is None else [f"Tax: {price.tax}"]
+    return [*unit, *wording.price_lines(price), *tax]
 
 
 def price_words(price: Price) -> str:
@@ -54,7 +55,7 @@ def charge_lines(card: RateCard | None, own: Recurring | None = None) -> list[Ch
 
 
 def _fee_text(fee: Fee, digits: int) -> str:
-    return f"{wording.rate(fee.amount, digits)} per period{_conditions(fee.start, by_days=fee.prorate)}"
+    return f"{wording.rate(fee.amount, digits)} per period{_conditions(fee.start, fee.tax, by_days=fee.prorate)}"
 
 
 def _commitment_text(commitment: Commitment, digits: int) -> str:
@@ -62,8 +63,10 @@ def _commitment_text(commitment: Commitment, digits: int) -> str:
     if commitment.cap is not None:
         bounds.append(f"at most {wording.rate(commitment.cap, digits)}")
     text = " and ".join(bounds)
-    return f"{text} per period{_conditions(commitment.start, by_days=commitment.prorate)}"
+    return f"{text} per period{_conditions(commitment.start, commitment.tax, by_days=commitment.prorate)}"
 
 
-def _conditions(start: Start, *, by_days: bool) -> str:
-    return (", by days" if by_days else "") + (f", from {day_text(start.ms)}" if start.ms else "")
+def _conditions(start: Start, tax: str | None, *, by_days: bool) -> str:
+    parts = [", by days"] if by_days else []
+    parts += [f", from {day_text(start.ms)}"] if start.ms else []
+    return "".join([*parts, *([] if tax is None else [f", tax {tax}"])])

@@ -7,7 +7,8 @@ from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER
 from witnd.app.errors import Refused
-from witnd.web.dashboard.forms.errors import error_values
+from witnd.domain.catalogue.buyer import BILLING
+from witnd.web.dashboard.forms.billing_data import BUYER_FIELDS, choices, content_of, errors_at_fields, texts_of
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.instants import from_when, written_instant
@@ -15,17 +16,19 @@ from witnd.web.dashboard.present.words import link
 from witnd.web.errors import status_of
 
 FIELDS: Final = ("key", "name", "email", "rate_card", "effective_from")
+# Fields of the buyer have the names that the API gives their places: `billing.city`.
+_BUYER: Final = f"{BILLING}."
 
 
 @page("/dashboard/customers/new", scope="admin")
 async def new_customer(request: PageRequest) -> Answer:
     await request.services.learned()
-    return await _form(request, None, {name: request.query.get(name, "") for name in FIELDS})
+    return await _form(request, None, _given(request.query))
 
 
 @action("/dashboard/customers/new")
 async def create_customer(request: PageRequest) -> Answer:
-    given = _given(request)
+    given = _given(request.form)
     content = _content(given)
     try:
         written = await catalogue_change.create(
@@ -41,12 +44,14 @@ async def create_customer(request: PageRequest) -> Answer:
 async def edit_customer(request: PageRequest) -> Answer:
     thing = await catalogue.read(request.services, CUSTOMER, request.path["key"])
     content = thing.version.content
-    return await _form(request, thing.key, {**{name: content.get(name) or "" for name in FIELDS}, "key": thing.key})
+    given = {**{name: content.get(name) or "" for name in FIELDS}, "key": thing.key}
+    buyer = texts_of(content.get(BILLING, {}), BUYER_FIELDS)
+    return await _form(request, thing.key, given | {f"{_BUYER}{name}": text for name, text in buyer.items()})
 
 
 @action("/dashboard/customers/{key}/edit")
 async def change_customer(request: PageRequest) -> Answer:
-    key, given = request.path["key"], _given(request)
+    key, given = request.path["key"], _given(request.form)
     content = _content(given)
     thing = await catalogue.read(request.services, CUSTOMER, key)
     try:
@@ -58,14 +63,19 @@ async def change_customer(request: PageRequest) -> Answer:
     return Redirect(link("customers", key), f"Saved{since}." if written.changed else "No changes to save.")
 
 
-def _given(request: PageRequest) -> dict[str, str]:
+def _given(texts: Mapping[str, str]) -> dict[str, str]:
     """As it was typed. Spaces around a key belong to it: events may be sent with such a one, and wait for it."""
-    return {name: request.form.get(name, "") for name in FIELDS}
+    return {name: texts.get(name, "") for name in (*FIELDS, *[f"{_BUYER}{name}" for name in BUYER_FIELDS])}
+
+
+def _buyer(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: given[f"{_BUYER}{name}"] for name in BUYER_FIELDS}
 
 
 def _content(given: Mapping[str, str]) -> dict[str, Any]:
     """What is left empty has its default."""
     content: dict[str, Any] = {name: given[name].strip() or None for name in ("name", "email", "rate_card")}
+    content[BILLING] = content_of(_buyer(given), BUYER_FIELDS)
     return {**content, "effective_from": written_instant(given["effective_from"].strip())}
 
 
@@ -80,8 +90,10 @@ async def _form(
             "scheduled": () if thing is None else thing.scheduled,
             "seen": None if thing is None else thing.count,
             "given": given,
+            "buyer": _buyer(given),
             "cards": request.services.catalogue.keys("rate_card"),
-            **error_values(refused),
+            **choices(request.services.catalogue),
+            **errors_at_fields(refused),
         },
         200 if refused is None else status_of(refused),
     )

@@ -20,6 +20,7 @@ from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values.money import minor_text
 from witnd.web.api.catalogue.answers import versioned
 from witnd.web.dashboard.forms.archiving import archive
+from witnd.web.dashboard.forms.billing_data import language
 from witnd.web.dashboard.forms.submit import KEY, Sending, sending
 from witnd.web.dashboard.forms.submit import address as site
 from witnd.web.dashboard.forms.terms import METHODS
@@ -108,6 +109,7 @@ async def show_customer(request: PageRequest) -> Answer:
         {
             "customer": customer,
             "version": versioned(thing),
+            "language": None if customer.billing is None else language(customer.billing.locale),
             "currency": None if card is None else card.currency,
             "prices": priced,
             "warnings": [] if card is None else card_warnings(own_prices(thing.version.content, key, card))[:WARNINGS],

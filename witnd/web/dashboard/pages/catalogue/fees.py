@@ -7,7 +7,9 @@ from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER, RATE_CARD, Kind, Thing
 from witnd.app.errors import Refused
+from witnd.domain.pricing.entry import TAX
 from witnd.domain.pricing.recurring import COMMITMENT, COMMITMENT_FIELDS, FEE_FIELDS, FEES, MAX_FEES, input_content
+from witnd.web.dashboard.forms.billing_data import tax_choices
 from witnd.web.dashboard.forms.errors import error_values
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
@@ -18,6 +20,8 @@ from witnd.web.errors import status_of
 # Empty fees at the end of the form, for new ones.
 BLANK_FEES: Final = 2
 _PRORATE: Final = "prorate"
+# They say nothing without other fields.
+_OPTIONS: Final = frozenset((_PRORATE, TAX))
 
 
 @page("/dashboard/rate-cards/{key}/fees", scope="admin")
@@ -63,14 +67,16 @@ async def _change(request: PageRequest, kind: Kind, section: str) -> Answer:
 def _fees(form: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the fees of a posted form, without empty ones."""
     read = [_fields(form, f"{FEES}[{place}]", FEE_FIELDS) for place in range(MAX_FEES + BLANK_FEES)]
-    return [fee for fee in read if any(name != _PRORATE for name in fee)]
+    return [fee for fee in read if fee]
 
 
 def _fields(form: Mapping[str, str], path: str, names: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of a table that are not empty. Proration alone is no entry."""
+    """Return the fields of a table that are not empty. Proration or a tax alone is no entry."""
     texts = {name: form.get(f"{path}.{name}", "").strip() for name in names}
     found: dict[str, Any] = {name: text for name, text in texts.items() if text and name != _PRORATE}
-    return found | ({_PRORATE: True} if found and texts[_PRORATE] else {})
+    if found.keys() <= _OPTIONS:
+        return {}
+    return found | ({_PRORATE: True} if texts[_PRORATE] else {})
 
 
 def _form(
@@ -88,6 +94,7 @@ def _form(
             "is_card": kind is RATE_CARD,
             "fees": [{**dict.fromkeys(FEE_FIELDS, ""), **fee} for fee in [*fees, *[{}] * BLANK_FEES]],
             "commitment": {**dict.fromkeys(COMMITMENT_FIELDS, ""), **commitment},
+            "taxes": tax_choices(request.services.catalogue),
             "effective_from": request.form.get("effective_from", ""),
             **error_values(refused),
         },

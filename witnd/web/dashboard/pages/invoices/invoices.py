@@ -36,7 +36,7 @@ STATUSES: Final = {
     "void": "void",
 }
 # What the head says needs no look at the rows.
-_UNREAD: Final = InvoiceSummary([], 0, [])
+_UNREAD: Final = InvoiceSummary()
 
 
 class InvoiceRow(Struct, frozen=True, kw_only=True):
