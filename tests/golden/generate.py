@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.golden.dump import dump
-from tests.support.deployment import CATALOGUE, Deployment
+from tests.support.deployment import TAXED_CATALOGUE, Deployment
 from tests.support.server import Server
 from witnd.app.invoices import credit as crediting
 from witnd.app.invoices import manual_lines
@@ -27,36 +27,6 @@ FILE = Path(__file__).with_name(f"format-{FORMAT}.json")
 BILLING = BillingKeys("witn")
 SOON = 100
 AUTHOR = "ops@billing-1"
-TAXED = (
-    CATALOGUE.replace(
-        'rate_card = "standard"\n',
-        'rate_card = "standard"\nbilling = { legal_name = "Acme Robotics GmbH", country = "DE", tax = "full" }\n',
-        1,
-    )
-    + """
-[[customers]]
-key = "globex"
-rate_card = "standard"
-billing = { tax = "full", payment_terms_days = 14 }
-
-[seller]
-name = "Example Ltd."
-address = ["1 Example Street"]
-country = "DE"
-
-[[taxes]]
-key = "full"
-name = "VAT"
-rate = "19"
-category = "S"
-
-[[taxes]]
-key = "reduced"
-name = "VAT"
-rate = "7"
-category = "S"
-"""
-)
 # Commands whose answers every later version must give for these data.
 QUESTIONS = (
     ("export",),
@@ -87,7 +57,7 @@ def answers(deployment: Deployment) -> dict[str, Any]:
 def build(deployment: Deployment) -> None:
     """Outcomes in every state, every fate, a held event, deliveries that failed; a credited and paid invoice, a revised
     one with an overridden tax and a discount, and an open one with a manual line."""
-    deployment.apply(TAXED)
+    deployment.apply(TAXED_CATALOGUE)
     deployment.event("confirmed-01", "replied", idempotency_key="a")
     deployment.event("confirmed-01", "replied", SOON, idempotency_key="a")
     deployment.event("confirmed-01", "replied", 2 * SOON, idempotency_key="a", properties={"attribution": 3})
@@ -107,7 +77,7 @@ def build(deployment: Deployment) -> None:
         return deployment.settled(client) and client.zcard(BILLING.invoices) == 2 and not waits
 
     deployment.work(lambda client: is_issued(client) and client.hlen("witn:{0}:attempts") >= 2)
-    deployment.apply(TAXED.replace("0.995", "1.5"))
+    deployment.apply(TAXED_CATALOGUE.replace("0.995", "1.5"))
     done = deployment.witnd(
         "invoices", "credit", "credited-01", "--amount", "1", "--reason", "a sample", "--id", "sample-1"
     )

@@ -178,9 +178,11 @@ def _check_overrides(invoice: Invoice, point: TaxPoint, findings: Findings) -> N
             if kept.row.kind not in CREDITABLE:
                 findings.differ(what, "of a row that has a tax", f"of a {kept.row.kind}", RESTORE)
                 continue
-            place = _PLACES.get(kept.row.kind)
             must |= {"own": kept.own, "amount": Decimal(kept.row.amount or 0)}
-            must["place"] = place if kept.group is None or place is not None else point.rows.places[kept.group]
+            if kept.row.kind in _PLACES:
+                must["place"] = _PLACES[kept.row.kind]
+            elif kept.group is not None:
+                must["place"] = point.rows.places[kept.group]
         if sum(other.row == one.row for other in invoice.overrides) > 1:
             findings.differ(what, "once", "again", RESTORE)
         if one.tax == one.own or one.tax not in ("", *point.catalogue.keys("tax")):
