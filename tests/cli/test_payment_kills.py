@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.test_invoices import KEYS, ROWS, november
-from tests.support.deployment import Deployment
+from tests.support.deployment import CATALOGUE, TAXED_CATALOGUE, Deployment
 
 # The command, killed before its script is sent, or after the server has executed it.
 KILLED = """
@@ -49,7 +49,15 @@ OPERATIONS: dict[str, tuple[list[tuple[str, ...]], tuple[str, ...]]] = {
     "refund": ([("issue", "ID"), PAY], ("refund", "acme", "--amount", "1.50", "--date", "2026-12-04", "--id", "r")),
     "void": ([("issue", "ID")], ("void", "INV-000001", "--reason", "r", "--yes")),
     "revise": ([("issue", "ID")], ("revise", "INV-000001", "--reason", "r")),
+    "a manual line": ([], ("add-line", "ID", "--description", "Setup", "--unit-price", "4", "--id", "l")),
+    "a line of a customer": (
+        [], ("add-line", "--customer", "acme", "--description", "Setup", "--unit-price", "4", "--id", "l"),
+    ),
+    "the tax of a row": ([], ("set-tax", "ID", ROWS[0].id, "--tax", "reduced", "--reason", "r")),
 }  # fmt: skip
+# Those that also write taxes.
+TAXED = ("issue", "credit", "credit of a draft", "void", "revise", "a manual line", "a line of a customer",
+         "the tax of a row")  # fmt: skip
 
 
 def killed(deployment: Deployment, point: str, *arguments: str) -> None:
@@ -84,10 +92,18 @@ def everything(deployment: Deployment) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_a_killed_operation_is_done_whole_or_not_at_all_and_once(deployment: Deployment, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "catalogue"),
+    [(name, CATALOGUE) for name in OPERATIONS if name != "the tax of a row"]
+    + [(name, TAXED_CATALOGUE) for name in TAXED],
+    ids=lambda it: {CATALOGUE: "untaxed", TAXED_CATALOGUE: "taxed"}.get(it, it),
+)
+def test_a_killed_operation_is_done_whole_or_not_at_all_and_once(
+    deployment: Deployment, name: str, catalogue: str
+) -> None:
     before, command = OPERATIONS[name]
     one = november(deployment)
+    deployment.apply(catalogue)
 
     def filled(arguments: tuple[str, ...]) -> list[str]:
         words = [one.id if word == "ID" else word for word in arguments]
@@ -117,5 +133,12 @@ def test_a_killed_operation_is_done_whole_or_not_at_all_and_once(deployment: Dep
     assert wrong == [], wrong
 
 
-# The invoice of these tests was written without lines of outcomes.
-NO_LINES = ("lines", "rows", "row", "lines of all invoices in EUR", "subtotals of all invoices in EUR")
+# The invoice of these tests was written without lines of outcomes, and its rows have no price.
+NO_LINES = (
+    "sums by tax key",
+    "lines",
+    "rows",
+    "row",
+    "lines of all invoices in EUR",
+    "subtotals of all invoices in EUR",
+)

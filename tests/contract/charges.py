@@ -73,14 +73,14 @@ def fees(at: TermsAt, history: Sequence[Terms | None], start: int, end: int, cur
             shown = exact = in_full(at(end - 1), currency, fee_of, end, "amount") or ZERO
         amount = half_up(exact, last.digits)
         if amount:
-            rows.append(Row("recurring", last.card, amount, shown))
+            rows.append(Row("recurring", last.card, amount, shown, last.fees[key].get("tax")))
     return rows
 
 
 def commitment(
     at: TermsAt, history: Sequence[Terms | None], start: int, end: int, currency: str
-) -> tuple[str, int, Fraction, Fraction | None] | None:
-    """Card, digits, minimum and cap of a period; None without a commitment."""
+) -> tuple[Terms, Fraction, Fraction | None] | None:
+    """The terms that name it last, minimum and cap of a period; None without a commitment."""
     known = [terms for terms in history if terms is not None and terms.currency == currency and terms.commitment]
     if not known:
         return None
@@ -95,7 +95,7 @@ def commitment(
     else:
         least = rounded_up(in_full(at(end - 1), currency, own, end, "period_minimum") or ZERO, last.digits)
     most = in_full(at(end - 1), currency, own, end, "period_cap")
-    return last.card, last.digits, least, most
+    return last, least, most
 
 
 def bill(
@@ -106,12 +106,13 @@ def bill(
     agreed = commitment(at, history, start, end, currency)
     if agreed is None:
         return bool(rows), rows
-    card, digits, least, most = agreed
+    last, least, most = agreed
+    assert last.commitment is not None
     is_due = bool(rows) or least > 0
     target = max(spent, least)
     if most is not None:
-        target = min(target, rounded_down(most, digits))
+        target = min(target, rounded_down(most, last.digits))
     if target != spent:
         kind = "commitment" if target > spent else "commitment_cap"
-        rows.append(Row(kind, card, target - spent, target - spent))
+        rows.append(Row(kind, last.card, target - spent, target - spent, last.commitment.get("tax")))
     return is_due, rows

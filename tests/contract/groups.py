@@ -24,6 +24,10 @@ class Entry:
         return Fraction(self.fields.get(name) or 0)
 
     @property
+    def tax(self) -> str | None:
+        return self.fields.get("tax")
+
+    @property
     def kind(self) -> str:
         return str(self.fields.get("kind", "flat"))
 
@@ -44,10 +48,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
+    """`tax`: the tax key of the entry, fee or commitment that it comes from."""
+
     kind: str
     card: str
     amount: Fraction
     exact: Fraction
+    tax: str | None = field(default=None, compare=False)
 
 
 Outcome = tuple[Entry, Fraction]
@@ -127,12 +134,12 @@ def cost(group: Sequence[Outcome], place: int) -> Fraction:
     return sum([units * Fraction(entry.tiers[at - 1]["price_per_unit"]) for at, units in parts.items()], ZERO)
 
 
-def fees(group: Sequence[Outcome]) -> list[tuple[str, Fraction]]:
-    """Card and amount of each tier fee, in tier order."""
+def fees(group: Sequence[Outcome]) -> list[tuple[Entry, Fraction]]:
+    """The entry that owes each tier fee, and its amount, in tier order."""
     charged = split(group)
     whole = sum(charged, ZERO)
     volumes = [place for place, (entry, _) in enumerate(group) if entry.kind == "volume"]
-    owed: dict[int, tuple[str, Fraction]] = {}
+    owed: dict[int, tuple[Entry, Fraction]] = {}
     for place, (entry, _) in enumerate(group):
         before = sum(charged[:place], ZERO)
         numbers = list(slices(entry, before, before + charged[place])) if entry.kind == "graduated" else []
@@ -141,7 +148,7 @@ def fees(group: Sequence[Outcome]) -> list[tuple[str, Fraction]]:
         for number in numbers:
             fee = Fraction(entry.tiers[number - 1].get("flat_fee", "0"))
             if fee and number not in owed:
-                owed[number] = (entry.card, fee)
+                owed[number] = (entry, fee)
     return [owed[number] for number in sorted(owed)]
 
 
@@ -152,19 +159,20 @@ def bill(group: Sequence[Outcome], at_end: Entry | None) -> list[Row]:
     spent = ZERO  # by the lines that are rated at close
     digits = group[0][0].digits
 
-    def allocate(kind: str, card: str, exact: Fraction) -> None:
+    def allocate(kind: str, entry: Entry, exact: Fraction) -> None:
         nonlocal spent
-        rows.append(Row(kind, card, half_up(spent + exact, digits) - half_up(spent, digits), exact))
+        amount = half_up(spent + exact, digits) - half_up(spent, digits)
+        rows.append(Row(kind, entry.card, amount, exact, entry.tax))
         spent += exact
 
     for place, (entry, unit) in enumerate(group):
         if entry.is_rated_at_close:
-            allocate("outcome", entry.card, cost(group, place))
+            allocate("outcome", entry, cost(group, place))
         else:
             exact = percentage(entry, unit) if entry.kind == "percentage" else unit * entry.of("price_per_unit")
-            rows.append(Row("outcome", entry.card, half_up(exact, digits), exact))
-    for card, fee in fees(group):
-        allocate("fee", card, fee)
+            rows.append(Row("outcome", entry.card, half_up(exact, digits), exact, entry.tax))
+    for entry, fee in fees(group):
+        allocate("fee", entry, fee)
     terms = group[-1][0] if at_end is None else at_end
     total = sum([row.amount for row in rows], ZERO)
     bounded = max(total, rounded_up(terms.of("period_minimum"), digits))
@@ -172,5 +180,6 @@ def bill(group: Sequence[Outcome], at_end: Entry | None) -> list[Row]:
         bounded = min(bounded, rounded_down(terms.of("period_cap"), digits))
     if bounded != total:
         kind = "minimum" if bounded > total else "cap"
-        rows.append(Row(kind, terms.card, bounded - total, bounded - sum([row.exact for row in rows], ZERO)))
+        exact = bounded - sum([row.exact for row in rows], ZERO)
+        rows.append(Row(kind, terms.card, bounded - total, exact, terms.tax))
     return rows

@@ -360,6 +360,14 @@ class TestNotes:
         assert shown(note_of(done).tax_rows) == [("S", "19", "100.00", "0.19")]
         assert (note_of(done).total, done.after.due) == (Decimal("100.19"), ZERO)
 
+    def test_a_part_of_nothing_has_no_row(self) -> None:
+        """The smallest part of 0.01 over 99.00 and 1.00 is nothing."""
+        one = issued(closed(group("a", ("reduced", "1.00"), ("", "99.00")), commitment="100.00"))
+
+        done = note(one, (row("", "100.00", kind="commitment"), "0", "", "0.01"))
+
+        assert shown(note_of(done).tax_rows) == [("S", "19", "0.01", "0.00")]
+
     def test_without_a_tax_it_has_no_rows(self) -> None:
         one = issued(closed(group("a", ("", "4.00"))), TaxTable())
 

@@ -12,7 +12,6 @@ import pytest
 
 from tests.billing.harness import DAY, KEYS, BillingHarness, Confirmed, line
 from tests.support.catalogues import replace_entries
-from tests.support.invoices import TERMS
 from witnd.audit.invoices import check as audit_invoice
 from witnd.audit.invoices import rows as audit_rows
 from witnd.audit.invoices import run as audit_invoices
@@ -25,6 +24,8 @@ from witnd.domain.invoices.cancel import revise, void
 from witnd.domain.invoices.credit import Item, credit
 from witnd.domain.invoices.invoice import Invoice, edition_id
 from witnd.domain.invoices.issue import issue
+from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.issue_terms import IssueTerms
 from witnd.domain.invoices.operations import Series
 from witnd.domain.invoices.payment import Received, pay, payment_id, reverse
 from witnd.domain.invoices.tax import TaxTable
@@ -107,7 +108,8 @@ def second(till: BillingHarness) -> Invoice:
 
 
 def issuing(seen: Any) -> Any:
-    return issue(seen.invoice, seen.balance, INV, seen.at, TERMS)
+    data = IssueData(customer_name=seen.invoice.customer_key)  # the catalogue has no customers
+    return issue(seen.invoice, seen.balance, INV, seen.at, IssueTerms(data=data))
 
 
 def paying(amount: str) -> Callable[[Any], Any]:

@@ -63,6 +63,38 @@ source = "both"
 url = "http://127.0.0.1:9/hook"
 """
 
+# The same with a seller, two taxes, and two customers whose rows are taxed.
+TAXED_CATALOGUE = (
+    CATALOGUE.replace(
+        'rate_card = "standard"\n',
+        'rate_card = "standard"\nbilling = { legal_name = "Acme Robotics GmbH", country = "DE", tax = "full" }\n',
+        1,
+    )
+    + """
+[[customers]]
+key = "globex"
+rate_card = "standard"
+billing = { tax = "full", payment_terms_days = 14 }
+
+[seller]
+name = "Example Ltd."
+address = ["1 Example Street"]
+country = "DE"
+
+[[taxes]]
+key = "full"
+name = "VAT"
+rate = "19"
+category = "S"
+
+[[taxes]]
+key = "reduced"
+name = "VAT"
+rate = "7"
+category = "S"
+"""
+)
+
 
 def _loop_runs() -> bool:
     """Whether this thread has an event loop already, as the driver of a browser keeps one."""

@@ -115,6 +115,7 @@ def api_server(
     schedule: tuple[float, ...] = WebhooksConfig().schedule,
     billing: BillingConfig | None = None,
     instance: str = "office",
+    lease: float = DaemonConfig().lease,
     **http_settings: Any,
 ) -> Iterator[ApiServer]:
     """Runs the daemon for as long as the block lasts."""
@@ -124,7 +125,7 @@ def api_server(
         http=HttpConfig(bind=Address("127.0.0.1", 0), **http_settings),
         webhooks=WebhooksConfig(allow_networks=allow_networks, schedule=schedule),
         billing=billing or BillingConfig(),
-        daemon=DaemonConfig(instance=instance, state_dir=directory),
+        daemon=DaemonConfig(instance=instance, state_dir=directory, lease=lease),
         bind_explicit=True,
     )
     started: list[tuple[Daemon, asyncio.AbstractEventLoop]] = []

@@ -24,7 +24,10 @@ def lines_of(services: Services) -> Lines:
 
 
 async def of_invoice(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[LineJson]:
-    """Return the lines after a cursor. Raise CONFLICT if the invoice was closed after the cursor was created."""
+    """Return the lines after a cursor. Raise CONFLICT if the invoice was closed after the cursor was created.
+
+    The discounts of a draft are those that it would be issued with now, as in its document.
+    """
     catalogue, now = await services.learned(), services.now_ms()
     shown, _ = with_current_data(catalogue, invoice, now)
     try:

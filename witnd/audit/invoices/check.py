@@ -9,13 +9,18 @@ from msgspec import Struct
 
 from witnd.audit.findings import RESTORE, Findings, command_remedy, parse_row
 from witnd.audit.invoices.balances import check_payments
-from witnd.audit.invoices.credits import RowCredits, check_credited_rows, check_credits
+from witnd.audit.invoices.credits import InvoiceCredits, check_credited_rows, check_credits
 from witnd.audit.invoices.heads import check_head, check_references
 from witnd.audit.invoices.lines import CONTENT, Content, LineStreams, Positions, StreamLine, line_content, row_content
 from witnd.audit.invoices.pricing import GroupUnits, Prices, Pricing
 from witnd.audit.invoices.rows import RowTotals, count_rows
 from witnd.audit.invoices.snapshot import InvoiceSnapshot
+from witnd.audit.invoices.tax_checks import TaxPoint, check_taxes
+from witnd.audit.invoices.taxes import RowTaxes
+from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import Invoice, Row, edition_id
+from witnd.domain.invoices.manual import manual_rows
+from witnd.domain.invoices.operations import CreditNote, date_text
 from witnd.domain.values.money import difference, plain
 from witnd.domain.values.period import Calendar, Period
 from witnd.store.keys import BillingKeys
@@ -46,13 +51,16 @@ class AuditPoint(NamedTuple):
     closed_to: int
     read: Positions
     prices: Prices
+    catalogue: Catalogue
 
 
 class CheckResult(NamedTuple):
-    """The amount added when the period closed, and whether the customer's balance is missing."""
+    """The amount added when the period closed, whether the customer's balance is missing, and the number and date of
+    each document."""
 
     added: Decimal
     balance_missing: bool
+    documents: list[tuple[str, str]]
 
 
 class InvoiceChecker:
@@ -80,12 +88,16 @@ class InvoiceChecker:
         check_head(keys, snapshot, point.calendar, point.closed_to, findings)
         check_payments(keys, snapshot, findings)
         balance = await check_references(self._reads, keys, invoice, findings)
-        given: dict[str, RowCredits] = {}
+        credits_ = InvoiceCredits()
         if snapshot.credits or snapshot.credited or invoice.notes or invoice.credited or invoice.noted:
-            given = await check_credits(self._reads, keys, invoice, findings)
+            credits_ = await check_credits(self._reads, keys, invoice, findings)
+        given = credits_.rows
         units = GroupUnits(point.prices) if invoice.closed and not self._quick else None
-        row_totals = await count_rows(invoice, self._lists(snapshot, findings), given, units, findings)
-        check_credited_rows(given, row_totals.wanted, findings)
+        taxes = RowTaxes(point.prices, [*given, *(one.row for one in invoice.overrides)])
+        row_totals = await count_rows(invoice, self._lists(snapshot, findings), given, units, taxes, findings)
+        manual = {row.id: row for row in manual_rows(invoice)}
+        check_credited_rows(given, manual | row_totals.wanted, findings)
+        check_taxes(keys, snapshot, TaxPoint(point.catalogue, taxes, credits_), findings)
         findings.compare("lines", line_totals.lines, invoice.lines, self._set("lines", line_totals.lines, invoice))
         unrated = 0 if invoice.closed else line_totals.unrated
         findings.compare("unrated", unrated, invoice.unrated, self._set("unrated", unrated, invoice))
@@ -100,7 +112,8 @@ class InvoiceChecker:
             findings.compare("amounts of the rows", plain(line_totals.settled), plain(row_totals.subtotal), RESTORE)
         if await self._has_changed(invoice):
             return None
-        return CheckResult(difference(row_totals.subtotal, row_totals.at_settlement), not balance)
+        added = difference(row_totals.subtotal, row_totals.at_settlement)
+        return CheckResult(added, not balance, _documents(invoice, credits_.notes))
 
     def _set(self, name: str, value: object, invoice: Invoice) -> str:
         return command_remedy("HSET", self._keys.invoice(invoice.id), name, value)
@@ -191,6 +204,11 @@ class InvoiceChecker:
         if findings.count == before:
             # The lines themselves are duplicated.
             findings.differ("rows", f"of {line_totals.lines} lines", f"{row_totals.lines}", RESTORE)
+
+
+def _documents(invoice: Invoice, notes: Sequence[CreditNote]) -> list[tuple[str, str]]:
+    found = [(note.number or "", date_text(note.issued_at or 0)) for note in notes]
+    return found if invoice.number is None else [(invoice.number, invoice.issue_date or ""), *found]
 
 
 def _slice(key: str, slices: int) -> int:

@@ -1,7 +1,7 @@
 """Audit the head of an invoice: its period, status and lists."""
 
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeGuard
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
 from witnd.audit.invoices.snapshot import END_OF_TIME, InvoiceSnapshot, decode_score
@@ -9,9 +9,9 @@ from witnd.domain.invoices.invoice import Invoice, edition_id
 from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.issue_terms import PAYMENT_TERMS_DAYS
 from witnd.domain.invoices.operations import DAY_MS, date_ms, date_text
-from witnd.domain.invoices.tax import tax_sum
+from witnd.domain.invoices.payment import parse_date
 from witnd.domain.values import instant
-from witnd.domain.values.money import plain, plus
+from witnd.domain.values.money import plain
 from witnd.domain.values.period import Calendar
 from witnd.store.invoices.change_arguments import balance_field
 from witnd.store.keys import BillingKeys
@@ -69,11 +69,16 @@ def _check_lists(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Finding
         ("the list of invoices", keys.invoices, snapshot.listed, invoice.start),
         ("the list of open drafts", keys.open, snapshot.open, None if invoice.closed else invoice.end),
     ]
-    # The setting for issuing invoices of total 0 may have been different then. With manual lines, the biller or an
-    # operation adds it.
-    if not (waits and snapshot.to_issue is None and (not invoice.subtotal or snapshot.to_adjust is not None)):
+    # The setting for issuing invoices of total 0 may have been different then. With manual lines, the biller adds it
+    # when it has adjusted the discounts, or an operation does.
+    is_empty = not invoice.subtotal and (not invoice.manual or snapshot.to_adjust is not None)
+    if not (waits and snapshot.to_issue is None and is_empty):
         must = (invoice.opened_at or invoice.end) if waits else None
         places.append(("the list of drafts to be issued", keys.to_issue, snapshot.to_issue, must))
+    # It stays in this list when its lines are removed, and for a moment when its period closes.
+    if (invoice.manual and not invoice.closed) or snapshot.to_adjust is not None:
+        must = invoice.end if invoice.status == "draft" and invoice.edition == 1 else None
+        places.append(("the list of drafts with manual lines", keys.to_adjust, snapshot.to_adjust, must))
     for name, key, found, place in places:
         remedy = (
             command_remedy("ZREM", key, invoice.id) if place is None else command_remedy("ZADD", key, place, invoice.id)
@@ -91,7 +96,7 @@ def _list_place(ms: int | None) -> str:
 
 
 def _check_life(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings) -> None:
-    invoice, head = snapshot.invoice, keys.invoice(snapshot.invoice.id)
+    invoice = snapshot.invoice
     findings.compare("revision", snapshot.changes, invoice.revision, FOREIGN_WRITE)
     stamps = _TIMESTAMPS.get(invoice.status)
     if stamps is None:
@@ -105,6 +110,9 @@ def _check_life(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings
     if invoice.status == "draft":
         for name in ("number", "total", "issue_date", "due_date"):
             findings.compare(f"{name} of a draft", None, getattr(invoice, name), RESTORE)
+        for name in ("issue_data", "note_taxes"):
+            if getattr(invoice, name):
+                findings.differ(f"{name} of a draft", "none", "there are some", RESTORE)
         for name in ("balance_used", "payments_total", "payments_applied", "noted", "noted_net", "notes_applied"):
             findings.compare(f"{name} of a draft", "0", plain(getattr(invoice, name)), RESTORE)
         for name in ("notes", "payment_entries", "live_payments"):
@@ -112,12 +120,11 @@ def _check_life(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings
         return
     if not invoice.closed:
         findings.differ("closed", f"closed: it is {invoice.status}", "open", RESTORE)
-    total = plus(invoice.net, tax_sum(invoice.tax_rows))
-    found = "none" if invoice.total is None else plain(invoice.total)
-    findings.compare("total", plain(total), found, command_remedy("HSET", head, "total", plain(total)))
-    if total < _ZERO or invoice.balance_used < _ZERO:
+    if invoice.issue_data is None:
+        findings.differ("issue_data", f"known: it is {invoice.status}", "none", RESTORE)
+    if (invoice.total or _ZERO) < _ZERO or invoice.balance_used < _ZERO:
         expected = "0 or more, with 0 or more of the balance used"
-        findings.differ("total", expected, f"{plain(total)}, {plain(invoice.balance_used)}", RESTORE)
+        findings.differ("total", expected, f"{invoice.total}, {plain(invoice.balance_used)}", RESTORE)
     _check_dates(keys, invoice, findings)
     _check_due(keys, invoice, findings)
 
@@ -127,13 +134,20 @@ def _check_dates(keys: BillingKeys, invoice: Invoice, findings: Findings) -> Non
         return  # reported before
     # An operator may choose an earlier date, but none before the last day of the period.
     first, last = date_text(invoice.end - 1), date_text(invoice.issued_at)
-    if not first <= (invoice.issue_date or "") <= last:
+    if not _is_date(invoice.issue_date) or not first <= invoice.issue_date <= last:
         remedy = command_remedy("HSET", keys.invoice(invoice.id), "issue_date", last)
         findings.differ("issue_date", f"from {first} to {last}", invoice.issue_date or "none", remedy)
-    elif invoice.issue_date is not None and invoice.issue_data is not None:
+    elif invoice.issue_data is not None:
         due = date_text(date_ms(invoice.issue_date) + _payment_terms(invoice.issue_data) * DAY_MS)
         remedy = command_remedy("HSET", keys.invoice(invoice.id), "due_date", due)
         findings.compare("due_date", due, invoice.due_date, remedy)
+
+
+def _is_date(text: str | None) -> TypeGuard[str]:
+    try:
+        return text is not None and bool(parse_date(text))
+    except ValueError:
+        return False
 
 
 def _payment_terms(data: IssueData) -> int:

@@ -1,6 +1,6 @@
 """Audit the keys and numbers of all invoices: each must have its invoice or credit note."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
@@ -31,7 +31,10 @@ async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings:
                 own.append(name)
         await _check_listed(reads, papers, findings)
         await _check_invoice_keys(reads, keys, partitions, own, findings)
-    for what, zset in (("open drafts", keys.open), ("drafts to be issued", keys.to_issue)):
+    lists = (
+        ("open drafts", keys.open), ("drafts to be issued", keys.to_issue), ("drafts with manual lines", keys.to_adjust)
+    )  # fmt: skip
+    for what, zset in lists:
         async for page in reads.scan_scores(zset):
             await _check_members(reads, keys, zset, f"the list of {what}", [id_ for id_, _ in page], findings)
     async for page in reads.scan_scores(keys.notes):
@@ -149,6 +152,39 @@ def _spans(text: str) -> list[range]:
 
 def _number(series: str, count: int) -> str:
     return f"{series}-{count:06d}"
+
+
+class SeriesDates:
+    """The latest date in each series of numbers: `start` before all documents are read, `add` each, then `check`."""
+
+    def __init__(self, reads: Reads, keys: BillingKeys) -> None:
+        self._reads = reads
+        self._keys = keys
+        self._before: dict[str, str] = {}
+        self._latest: dict[str, str] = {}
+
+    async def start(self) -> None:
+        self._before = await self._stored()
+
+    def add(self, documents: Iterable[tuple[str, str]]) -> None:
+        """Add the numbers and the dates of an invoice and its credit notes."""
+        for number, date in documents:
+            name = number.rpartition("-")[0]
+            self._latest[name] = max(date, self._latest.get(name, ""))
+
+    async def check(self, findings: Findings) -> None:
+        """Compare the stored dates with the latest ones. Meanwhile, documents may have got numbers."""
+        after = await self._stored()
+        for name in sorted({*self._before, *self._latest, *after}):
+            latest = self._latest.get(name, "")
+            if not self._before.get(name, "") <= latest <= after.get(name, ""):
+                words = ("HSET", latest) if latest else ("HDEL",)
+                remedy = command_remedy(words[0], self._keys.series_dates, name, *words[1:])
+                found = after.get(name, "none")
+                findings.differ(f"latest date in series {name}", latest or "none", found, remedy)
+
+    async def _stored(self) -> dict[str, str]:
+        return _pairs((await self._reads.pipeline(("HGETALL", self._keys.series_dates)))[0])
 
 
 async def _check_number_owners(reads: Reads, keys: BillingKeys, numbers: Sequence[str], findings: Findings) -> None:

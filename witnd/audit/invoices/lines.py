@@ -3,13 +3,13 @@
 A partition's lines are in the order of resolution, so the lines of a period are contiguous.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from witnd.audit.findings import FOREIGN_WRITE, Findings
+from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings
 from witnd.domain.invoices.invoice import Row
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.resolution import Line
@@ -19,6 +19,7 @@ from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.query.reads import PAGE, Entry, Reads, text_of
 from witnd.store.records.json_record import decode_record
+from witnd.store.records.line_position import LinePosition, line_digest
 
 # Fields that a line and its row share. The last four only if the line has an amount.
 CONTENT: Final = (
@@ -170,3 +171,20 @@ def _read(partition: int, entry: Entry) -> StreamLine | str:
         return wrong.reason
     except ValueError:
         return "unreadable: its instant is invalid"
+
+
+async def check_positions(
+    reads: Reads, partitions: Sequence[Keys], positions: Mapping[int, LinePosition], findings: Findings
+) -> None:
+    """Check that the biller's last lines were not trimmed or replaced."""
+    for keys in partitions:
+        position = positions.get(keys.partition)
+        if position is None:
+            continue
+        place = text_of(position.entry)
+        found = (await reads.pipeline(("XRANGE", keys.lines, place, place)))[0]
+        what = f"line {position.number} of {keys.lines}"
+        if not found:
+            findings.differ(what, "there: the biller has read up to it", "none", RESTORE)
+        elif line_digest(found[0][1][1]) != position.digest:
+            findings.differ(what, "the one that the biller has read", "another", RESTORE)

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from witnd.audit.findings import RESTORE, Findings
 from witnd.audit.invoices.lines import mark, row_content
 from witnd.audit.invoices.pricing import GroupUnits
+from witnd.audit.invoices.taxes import RowTaxes
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum
@@ -36,9 +37,10 @@ async def count_rows(
     lists: Sequence[AsyncIterator[list[Row]]],
     asked: Mapping[str, object],
     units: GroupUnits | None,
+    taxes: RowTaxes,
     findings: Findings,
 ) -> RowTotals:
-    """Sum the rows of each list and the `units` of their groups, and check their order."""
+    """Sum the rows of each list, the `units` of their groups and their `taxes`, and check their order."""
     row_totals = RowTotals()
     for pages in lists:
         last: tuple[int, bytes] = (0, b"")
@@ -55,6 +57,7 @@ async def count_rows(
                     row_totals.wanted[row.id] = row
                 if units is not None:
                     units.add(row)
+                taxes.add(row)
                 _add(row_totals, row)
     return row_totals
 

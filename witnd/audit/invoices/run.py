@@ -15,8 +15,8 @@ from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings
 from witnd.audit.invoices.balances import Balances
 from witnd.audit.invoices.charges import charges_of, due_invoices, next_charged
 from witnd.audit.invoices.check import AuditPoint, InvoiceChecker, LineTotals
-from witnd.audit.invoices.indexes import check_keys, check_numbers
-from witnd.audit.invoices.lines import LineStreams, StreamLine, line_content, mark
+from witnd.audit.invoices.indexes import SeriesDates, check_keys, check_numbers
+from witnd.audit.invoices.lines import LineStreams, StreamLine, check_positions, line_content, mark
 from witnd.audit.invoices.pricing import Prices
 from witnd.audit.invoices.snapshot import (
     COMMANDS_PER_INVOICE,
@@ -37,8 +37,7 @@ from witnd.domain.values.money import exact_sum
 from witnd.domain.values.period import Calendar, Period
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.log.reader import entry_id
-from witnd.store.query.reads import PAGE, Reads, text_of
-from witnd.store.records.line_position import line_digest
+from witnd.store.query.reads import PAGE, Reads
 from witnd.store.records.score import score_to_int
 
 # How often an invoice that changed meanwhile is checked again.
@@ -93,6 +92,7 @@ class _Walk:
         self.findings = Findings()
         self.balances = Balances(reads, keys, self.findings)
         self.sums = InvoiceTotals()
+        self._dates = SeriesDates(reads, keys)
         self.exact = True
         self._reads, self._keys, self._partitions = reads, keys, partitions
         self._load_catalogue, self._progress = load_catalogue, progress
@@ -110,7 +110,8 @@ class _Walk:
 
     async def run(self) -> None:
         self._state = decode_biller(self._keys.state, (await self._reads.pipeline(("HGETALL", self._keys.state)))[0])
-        await self._check_positions()
+        await check_positions(self._reads, self._partitions, self._state.positions, self.findings)
+        await self._dates.start()
         if self._state.calendar is not None:
             end = 0
             while (at := await self._next(end)) is not None:
@@ -121,24 +122,11 @@ class _Walk:
         await self._count_waiting()
         if self.exact:
             self.sums.compare(self.findings)
+            await self._dates.check(self.findings)
 
     @property
     def _calendar(self) -> Calendar:
         return self._state.calendar or Calendar.of("month")
-
-    async def _check_positions(self) -> None:
-        """Check that the biller's last lines were not trimmed or replaced."""
-        for keys in self._partitions:
-            position = self._state.positions.get(keys.partition)
-            if position is None:
-                continue
-            place = text_of(position.entry)
-            found = (await self._reads.pipeline(("XRANGE", keys.lines, place, place)))[0]
-            what = f"line {position.number} of {keys.lines}"
-            if not found:
-                self.findings.differ(what, "there: the biller has read up to it", "none", RESTORE)
-            elif line_digest(found[0][1][1]) != position.digest:
-                self.findings.differ(what, "the one that the biller has read", "another", RESTORE)
 
     async def _next(self, end: int) -> int | None:
         """Return an instant of the next period with lines or invoices."""
@@ -238,7 +226,7 @@ class _Walk:
             return period_terms(catalogue, invoice.customer_key, invoice.currency, group, invoice.end)
 
         prices = Prices(catalogue.price_by_hash, terms_of, partial(charges_of, catalogue))
-        point = AuditPoint(self._calendar, state.closed_to, state.read, prices)
+        point = AuditPoint(self._calendar, state.closed_to, state.read, prices, catalogue)
         each, moved = COMMANDS_PER_INVOICE + len(partitions), []
         for place, id_ in enumerate(ids):
             snapshot, found = decode_snapshot(id_, answers[place * each : (place + 1) * each]), Findings(id_)
@@ -253,6 +241,7 @@ class _Walk:
                     moved.append(id_)
                     continue
                 self.sums.add(snapshot.invoice, line_totals.settled, result.added)
+                self._dates.add(result.documents)
                 if result.balance_missing:
                     await self.balances.check(snapshot.invoice.customer_key, snapshot.invoice.currency)
                 if snapshot.invoice.revised_by is not None:

@@ -254,10 +254,11 @@ def _credit_note(invoice: Invoice, after: Invoice, reason: str, rows: tuple[Row,
     before = {one.tax_class: one for one in invoice.note_taxes}
     taxes = []
     for now in after.note_taxes:
-        if (then := before.get(now.tax_class)) is None:
-            taxes.append(now)
-        elif then != now:
-            taxable, tax = difference(now.taxable, then.taxable), difference(now.tax, then.tax)
+        then = before.get(now.tax_class)
+        taxable, tax = now.taxable, now.tax
+        if then is not None:
+            taxable, tax = difference(taxable, then.taxable), difference(tax, then.tax)
+        if taxable or tax:
             taxes.append(replace(now, taxable=taxable, tax=tax))
     note = CreditNote(
         id=note_id(invoice.id, invoice.notes),
