@@ -1,12 +1,18 @@
 """Invoices, payments and balances by the client library, with a real daemon."""
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.client.test_with_daemon import base
+from tests.support.server import Server
 from tests.web.api_server import ApiServer
 from tests.web.invoices import AHEAD, ROWS, put
+from tests.web.taxes import LINES, put_ended, taxed_server
+from tests.web.test_invoices import done
+from tests.web.test_manual_lines import forget
 from witnd.client import AsyncClient, Client, ConflictError, NotAllowedError, NotFoundError, ValidationError
 
 
@@ -62,3 +68,70 @@ def test_an_invoice_is_revised_and_voided(api: ApiServer) -> None:
             await witnd.credit(draft.id, [{"line": ROWS[0].id}], "late")
 
     asyncio.run(asynchronous())
+
+
+@pytest.fixture
+def taxed(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    with taxed_server(session_server, tmp_path) as api:
+        yield api
+
+
+def test_manual_lines_taxes_and_issue_dates(taxed: ApiServer) -> None:
+    one = put_ended(taxed)
+    with Client(base(taxed), taxed.tokens["admin"]) as witnd:
+        seen = witnd.add_line(one.id, "Setup", "50", quantity="2", tax="reduced", dry_run=True)
+        assert (seen.amount, seen.invoice.subtotal, witnd.invoice(one.id).subtotal) == ("100.00", "110.00", "10.00")
+        added = witnd.add_line(one.id, "Setup", "50", quantity="2", tax="reduced", idempotency_key="setup-1")
+        again = witnd.add_line(one.id, "Setup", "50", quantity="2", tax="reduced", idempotency_key="setup-1")
+        assert (added.id, added.kind, added.unit_price, added.tax) == (again.id, "manual", "50", "reduced")
+        with pytest.raises(ConflictError, match=r"the largest discount that fits is 100\.00 EUR"):
+            witnd.add_line(one.id, "Goodwill", "-100.01", tax="reduced")
+        with pytest.raises(ValidationError):
+            witnd.add_line(one.id, "Goodwill", "x")
+        assert witnd.set_tax(one.id, LINES[0].id, "export", "abroad").tax == "export"
+        assert witnd.set_tax(one.id, LINES[0].id, None, "not abroad").tax == "vat"
+        other = witnd.add_line(one.id, "Wrong", "1")
+        assert witnd.remove_line(one.id, other.id).subtotal == "110.00"
+        with pytest.raises(NotFoundError):
+            witnd.remove_line(one.id, other.id)
+        issued = witnd.issue_invoice(one.id, date="2020-10-02")
+        assert (issued.issue_date, issued.tax, issued.total, issued.warnings) == ("2020-10-02", "8.90", "118.90", [])
+        found = witnd.invoice(one.id)
+        assert [(row.rate, row.taxable, row.tax) for row in found.tax_rows] == [
+            ("7", "100.00", "7.00"), ("19", "10.00", "1.90")
+        ]  # fmt: skip
+        assert found.seller is not None
+        assert found.buyer is not None
+        assert (found.seller["name"], found.buyer["legal_name"]) == ("Kontor GmbH", "Acme Incorporated")
+
+
+def test_lines_of_a_customer_and_the_same_calls_for_asyncio(taxed: ApiServer) -> None:
+    one = put_ended(taxed)
+
+    async def asynchronous() -> None:
+        async with AsyncClient(base(taxed), taxed.tokens["admin"]) as witnd:
+            line = await witnd.add_customer_line("acme", "Training", "80", currency="USD", idempotency_key="training-1")
+            assert (line.currency, line.invoice.closed, line.invoice.subtotal) == ("USD", False, "80.00")
+            again = await witnd.add_customer_line(
+                "acme", "Training", "80", currency="USD", idempotency_key="training-1"
+            )
+            assert again.id == line.id
+            assert (await witnd.remove_line(line.invoice.id, line.id)).subtotal == "0.00"
+            added = await witnd.add_line(one.id, "Setup", "10")
+            assert (await witnd.set_tax(one.id, added.id, "reduced", "x", dry_run=True)).tax == "reduced"
+            assert (await witnd.issue_invoice(one.id, dry_run=True)).tax == "3.80"
+            with pytest.raises(ConflictError):
+                await witnd.issue_invoice(one.id, date="2020-09-29")
+
+    asyncio.run(asynchronous())
+
+
+def test_a_removal_whose_answer_was_lost_is_repeated(taxed: ApiServer) -> None:
+    """A client repeats the request with the same key, also when the stored answer is gone."""
+    one = put_ended(taxed)
+    line = done(taxed, one, "lines", {"description": "Setup", "quantity": "1", "unit_price": "10"})["id"]
+    path, headers = f"/v1/invoices/{one.id}/lines/{line}", {"Idempotency-Key": "removal"}
+    first = taxed.ask("DELETE", path, headers=headers)
+    forget(taxed)
+    again = taxed.ask("DELETE", path, headers=headers)
+    assert (first.status, again.status, again.json["revision"]) == (200, 200, 2)

@@ -57,7 +57,9 @@ def test_a_full_disk_is_waited_out_and_no_accepted_event_is_lost(
         # The lease cannot be prolonged. Until it has expired, the daemon writes nothing.
         written = daemon.resolved()
         until(lambda: redis.call("EXISTS", "witn:{0}:owner") == 0, "the lease expires", seconds=60)
-        assert daemon.lines("redis.waiting")
+        assert "append-only file" in daemon.says("partition.paused")["reason"]
+        # Nothing has to be committed if a heartbeat took the room before the next event.
+        assert refused == 2 or daemon.lines("redis.waiting")
         assert daemon.resolved() == written
 
         limit(redis, RLIM_INFINITY)

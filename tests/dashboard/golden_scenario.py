@@ -119,6 +119,11 @@ def _changes(scenario: Scenario) -> None:
     credit = {"outcome_key": "ticket-1", "amount": "1.50", "reason": "reopened by phone"}
     done("POST", f"/v1/invoices/{issued.id}/credit", credit)
     done("POST", f"/v1/invoices/{draft.id}/credit", credit)
+    for price in ("50.00", "-150.00"):
+        line = {"description": f"Setup at {price}", "quantity": "2", "unit_price": price}
+        api.ask("POST", f"/v1/invoices/{collecting.id}/lines", line)
+        api.ask("POST", f"/v1/invoices/{draft.id}/lines", line)
+    done("PATCH", f"/v1/invoices/{draft.id}/lines/{ROWS[1].id}", {"tax": "old", "reason": "delivered abroad"})
     paid = done("POST", f"/v1/invoices/{issued.id}/payments", {"amount": "3.00", "date": "2026-11-03"})
     done("POST", f"/v1/invoices/{issued.id}/payments/{paid['id']}/reverse")
     done("POST", f"/v1/invoices/{issued.id}/payments", {"amount": "12.50", "date": "2026-11-04", "reference": "4711"})
@@ -166,7 +171,8 @@ def _paths(at: dict[str, str]) -> list[str]:
         f"/invoices/{at['collecting']}", "/invoices/INV-000001", "/invoices/INV-000002",
         "/invoices/INV-000003", f"/invoices/{at['next edition']}", "/customers/acme/refund",
         f"/invoices/INV-000001/credit-lines?line-{ROWS[0].id}=outcome:ticket-1&line-{ROWS[1].id}=line",
-        "/invoices/INV-000001/credit?outcome=ticket-1", "/credit-notes", "/credit-notes?customer=nobody",
+        "/invoices/INV-000001/credit?outcome=ticket-1", f"/invoices/{at['draft']}/tax?outcome=ticket-2",
+        "/customers/acme/line", "/credit-notes", "/credit-notes?customer=nobody",
         "/credit-notes/CN-000001",
         "/notifications", "/notifications/crm", "/notifications/billing", "/notifications/new",
         "/notifications/crm/edit", "/deliveries", "/deliveries?standing=dead", "/deliveries?standing=parked",

@@ -75,6 +75,9 @@ class Sample:
             path = path.replace(known, quote(text, safe=""))
         if path.endswith("/terms"):
             return f"{path}?agent={quote(self.say('support'), safe='')}"
+        if path.endswith("/tax"):
+            draft = next(one["id"] for one in self.api.get("/v1/invoices?status=draft")["data"])
+            return f"/dashboard/invoices/{draft}/tax?outcome={quote(charged(self.api, draft), safe='')}"
         if path.endswith("/credit"):
             return f"{path}?outcome={quote(charged(self.api, path.split('/')[3]), safe='')}"
         return path

@@ -23,6 +23,8 @@ _ORDER = (
             client.Page,
             client.Fate,
             client.Invoice,
+            client.TaxRow,
+            client.LineResult,
             client.Payment,
             client.PaymentResult,
             client.CreditResult,
@@ -62,9 +64,10 @@ def _one(thing: Any) -> Iterator[str]:
     yield _code(thing.__name__, thing)
     if not inspect.isclass(thing) or issubclass(thing, msgspec.Struct):
         return
-    for name, method in vars(thing).items():
-        if inspect.isfunction(method) and not name.startswith("_"):
-            yield f"{_code(name, method)}\n\n{_prose(method)}"
+    for part in thing.__mro__[:-1]:
+        for name, method in vars(part).items():
+            if inspect.isfunction(method) and not name.startswith("_"):
+                yield f"{_code(name, method)}\n\n{_prose(method)}"
 
 
 def _code(name: str, thing: Any) -> str:

@@ -30,7 +30,7 @@ MEANINGS = {
     "subtotal": "sum of all lines but credits, without tax",
     "credited": "taken off by credit lines of this invoice, without tax",
     "tax": "of an invoice or credit note: the sum of its taxes; of a line: the key of its tax",
-    "tax_rows": "JSON Lines only: the tax of each category and rate",
+    "tax_rows": "JSON Lines only: the tax of each category and rate, see [taxes](invoices.md#taxes)",
     "total": "`subtotal` − `credited` + `tax`, from when it is issued; of a credit note `amount` + `tax`",
     "balance_used": "paid by the customer's balance when it was issued",
     "payments_applied": "paid by payments that are not reversed",

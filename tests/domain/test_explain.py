@@ -6,7 +6,8 @@ import pytest
 
 from tests.domain.test_recount import Item, contract, recorded_run
 from tests.support.conditions import leaf
-from witnd.domain.outcomes.explain import Reasoning, duration_text, event_values_text, explanation
+from witnd.domain.outcomes.explain import Reasoning, event_values_text, explanation
+from witnd.domain.values.duration import duration_text
 
 ENDED = (
     "Missed, because event 1001-0 ended the condition (`reopened`; no longer true: `reopened` was not seen), "

@@ -13,12 +13,14 @@ from witnd.client.answers import (
     CreditResult,
     Fate,
     Invoice,
+    LineResult,
     Outcome,
     OutcomeDetail,
     Page,
     Payment,
     PaymentResult,
     RefundResult,
+    TaxRow,
 )
 from witnd.client.async_client import AsyncClient
 from witnd.client.blocking import Client
@@ -53,6 +55,7 @@ __all__ = [
     "EventReceipt",
     "Fate",
     "Invoice",
+    "LineResult",
     "NoAnswerError",
     "NotAllowedError",
     "NotFoundError",
@@ -67,6 +70,7 @@ __all__ = [
     "RefundResult",
     "Retries",
     "SignatureError",
+    "TaxRow",
     "UnavailableError",
     "ValidationError",
     "WitndError",

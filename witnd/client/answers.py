@@ -75,9 +75,21 @@ class Payment(Struct, frozen=True, kw_only=True):
     reversed: bool = False
 
 
+class TaxRow(Struct, frozen=True, kw_only=True):
+    """The tax of a category of EN 16931 with a rate in percent."""
+
+    category: str
+    rate: str
+    taxable: str
+    tax: str
+    name: str = ""
+    note: str | None = None
+
+
 class Invoice(Struct, frozen=True, kw_only=True):
-    """An invoice. `due` is null for an open, draft or void one. Only `invoice` returns its payments and credit notes.
-    `revises` and `revised_by` are the ids of the editions before and after it."""
+    """An invoice. `due` is null for an open, draft or void one. Only `invoice` returns its parties, payments and credit
+    notes, and only `issue_invoice` its `warnings`. `revises` and `revised_by` are the ids of the editions before and
+    after it."""
 
     id: str
     number: str | None
@@ -89,6 +101,8 @@ class Invoice(Struct, frozen=True, kw_only=True):
     period_end: str
     subtotal: str
     credited: str
+    tax: str | None = None
+    tax_rows: list[TaxRow] = []
     total: str | None
     balance_used: str
     due: str | None
@@ -97,8 +111,27 @@ class Invoice(Struct, frozen=True, kw_only=True):
     edition: int = 1
     revises: str | None = None
     revised_by: str | None = None
+    seller: dict[str, Any] | None = None
+    buyer: dict[str, Any] | None = None
     payments: list[Payment] = []
     credit_notes: list[dict[str, Any]] = []
+    warnings: list[str] = []
+
+
+class LineResult(Struct, frozen=True, kw_only=True):
+    """A line of an invoice, and the invoice afterwards. `quantity` and `unit_price` are null if it is not a manual
+    line. `tax` is the key of its tax."""
+
+    id: str
+    kind: str
+    description: str | None
+    quantity: str | None
+    unit_price: str | None
+    amount: str | None
+    currency: str
+    tax: str | None
+    working: dict[str, Any] | None
+    invoice: Invoice
 
 
 class PaymentResult(Payment, frozen=True, kw_only=True):

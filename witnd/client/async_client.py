@@ -5,24 +5,15 @@ The protocol is in `flow`.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from witnd.client import billing, flow
+from witnd.client import flow
 from witnd.client.address import address, headers
-from witnd.client.answers import (
-    Balance,
-    CreditResult,
-    Fate,
-    Invoice,
-    Outcome,
-    OutcomeDetail,
-    Page,
-    PaymentResult,
-    RefundResult,
-)
+from witnd.client.answers import Fate, Outcome, OutcomeDetail, Page
+from witnd.client.async_billing import AsyncBilling
 from witnd.client.event import Event, EventReceipt, event
 from witnd.client.flow import Answer, Flow, Lost, Pause, Request, Retries
 
@@ -33,7 +24,7 @@ T = TypeVar("T")
 _LARGE: Final = 1 << 20
 
 
-class AsyncClient:
+class AsyncClient(AsyncBilling):
     """Like `Client`, for one event loop. `timeout` limits each attempt as a whole. Close it, or use `async with`."""
 
     def __init__(
@@ -123,77 +114,6 @@ class AsyncClient:
         """Return the fate of an event. `key`, the key of its outcome, is needed if the log was trimmed. Raises
         `NotFoundError` for an unknown entry."""
         return await self._run(flow.fate(partition, id, key, self._retries))
-
-    # -- invoices ----------------------------------------------------------------------------------------------------
-
-    async def invoice(self, id: str) -> Invoice:  # noqa: A002 - the name in the API
-        """Return an invoice with its payments and newest credit notes, by id or number. Raises `NotFoundError`."""
-        return await self._run(billing.invoice(id, self._retries))
-
-    async def issue_invoice(self, id: str, *, dry_run: bool = False) -> Invoice:  # noqa: A002
-        """Issue a closed draft. With `dry_run`, change nothing. Raises `ConflictError`."""
-        return await self._run(billing.issue(id, self._retries, dry_run=dry_run))
-
-    async def void_invoice(self, id: str, reason: str, *, dry_run: bool = False) -> Invoice:  # noqa: A002
-        """Void an issued invoice: its money is written off. Raises `ConflictError` if it has payments or credit
-        notes."""
-        return await self._run(billing.void(id, reason, self._retries, dry_run=dry_run))
-
-    async def revise_invoice(self, id: str, reason: str | None = None, *, dry_run: bool = False) -> Invoice:  # noqa: A002
-        """Void an issued invoice, and return the draft of its next edition, which has the same lines."""
-        return await self._run(billing.revise(id, reason, self._retries, dry_run=dry_run))
-
-    async def record_payment(
-        self,
-        id: str,  # noqa: A002
-        amount: str,
-        *,
-        date: str | None = None,
-        method: str | None = None,
-        reference: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> PaymentResult:
-        """Record a payment of an invoice once. `date` defaults to today in UTC. What is not due goes to the customer's
-        balance. With your own `idempotency_key`, repeated calls record one payment."""
-        facts = {"amount": amount, "date": date, "method": method, "reference": reference}
-        return await self._run(billing.record_payment(id, facts, idempotency_key, self._retries))
-
-    async def reverse_payment(self, id: str, payment: str) -> PaymentResult:  # noqa: A002
-        """Reverse a wrong payment of an invoice. Raises `ConflictError` if its rest is no longer in the balance."""
-        return await self._run(billing.reverse_payment(id, payment, self._retries))
-
-    async def credit(
-        self,
-        id: str,  # noqa: A002
-        items: Sequence[Mapping[str, str]],
-        reason: str,
-        *,
-        dry_run: bool = False,
-        idempotency_key: str | None = None,
-    ) -> CreditResult:
-        """Credit lines of an invoice together. Each item has `line` or `outcome_key`, and `amount` if only a part is
-        credited."""
-        return await self._run(billing.credit(id, items, reason, idempotency_key, self._retries, dry_run=dry_run))
-
-    async def balances(self, customer_key: str) -> list[Balance]:
-        """Return the balances of a customer. Raises `NotFoundError`."""
-        return await self._run(billing.balances(customer_key, self._retries))
-
-    async def refund(
-        self,
-        customer_key: str,
-        amount: str,
-        *,
-        currency: str | None = None,
-        date: str | None = None,
-        method: str | None = None,
-        reference: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> RefundResult:
-        """Record once that a part of a customer's balance was paid back. `currency` is needed if the customer has
-        several balances. Raises `ConflictError` above the balance."""
-        facts = {"amount": amount, "currency": currency, "date": date, "method": method, "reference": reference}
-        return await self._run(billing.refund(customer_key, facts, idempotency_key, self._retries))
 
     # -- transport -----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from witnd.client.answers import Balance, CreditResult, Invoice, PaymentResult, RefundResult
+from witnd.client.answers import Balance, CreditResult, Invoice, LineResult, PaymentResult, RefundResult
 from witnd.client.event import fresh_key
 from witnd.client.flow import Flow, Request, Retries, exchange, read_answer
 
@@ -23,8 +23,29 @@ def invoice(id_: str, retries: Retries) -> Flow[Invoice]:
     return read_answer(answer, Invoice)
 
 
-def issue(id_: str, retries: Retries, *, dry_run: bool) -> Flow[Invoice]:
-    return _post(("invoices", id_, "issue"), {"dry_run": dry_run}, Invoice, None, retries)
+def add_line(
+    id_: str, line: Mapping[str, Any], key: str | None, retries: Retries, *, dry_run: bool
+) -> Flow[LineResult]:
+    return _post(("invoices", id_, "lines"), {**line, "dry_run": dry_run}, LineResult, key, retries)
+
+
+def add_customer_line(
+    customer_key: str, line: Mapping[str, Any], key: str | None, retries: Retries, *, dry_run: bool
+) -> Flow[LineResult]:
+    return _post(("customers", customer_key, "lines"), {**line, "dry_run": dry_run}, LineResult, key, retries)
+
+
+def remove_line(id_: str, line: str, retries: Retries) -> Flow[Invoice]:
+    return _change("DELETE", ("invoices", id_, "lines", line), None, Invoice, None, retries)
+
+
+def set_tax(id_: str, line: str, tax: str | None, reason: str, retries: Retries, *, dry_run: bool) -> Flow[LineResult]:
+    body = {"tax": tax, "reason": reason, "dry_run": dry_run}
+    return _change("PATCH", ("invoices", id_, "lines", line), body, LineResult, None, retries)
+
+
+def issue(id_: str, date: str | None, retries: Retries, *, dry_run: bool) -> Flow[Invoice]:
+    return _post(("invoices", id_, "issue"), {"date": date, "dry_run": dry_run}, Invoice, None, retries)
 
 
 def void(id_: str, reason: str, retries: Retries, *, dry_run: bool) -> Flow[Invoice]:
@@ -66,8 +87,20 @@ def _target(*path: str) -> str:
 def _post(
     path: Sequence[str], body: Mapping[str, Any] | None, type_: type[T], key: str | None, retries: Retries
 ) -> Flow[T]:
-    """Send a change with an idempotency key. Members that are None are left out."""
+    """Send a change. Members that are None are left out."""
     given = None if body is None else {name: value for name, value in body.items() if value is not None}
-    data = None if given is None else msgspec.json.encode(given)
-    answer = yield from exchange(Request("POST", _target(*path), data, key or fresh_key()), retries)
+    return _change("POST", path, given, type_, key, retries)
+
+
+def _change(
+    method: str,
+    path: Sequence[str],
+    body: Mapping[str, Any] | None,
+    type_: type[T],
+    key: str | None,
+    retries: Retries,
+) -> Flow[T]:
+    """Send a change with an idempotency key."""
+    data = None if body is None else msgspec.json.encode(body)
+    answer = yield from exchange(Request(method, _target(*path), data, key or fresh_key()), retries)
     return read_answer(answer, type_)

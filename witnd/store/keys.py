@@ -66,13 +66,16 @@ has no hash tag. Every version of witnd reads it before the other keys, because 
 | `witn:{shared}:billing:invoices` | zset | invoice id → start of its period in ms | biller | for ever |
 | `witn:{shared}:billing:customer:<key>` | zset | the same for one customer | biller | for ever |
 | `witn:{shared}:billing:open` | zset | drafts of open periods → end of the period in ms | biller | until closed |
+| `witn:{shared}:billing:to_adjust` | zset | drafts with manual lines → end of period | operations | until closed |
 | `witn:{shared}:billing:to_issue` | zset | closed drafts → end of period in ms | biller, operations | until issued |
 | `witn:{shared}:billing:balance` | hash | `<currency>:<customer key>` → credit to use | operations | for ever |
 | `witn:{shared}:billing:currencies:<customer key>` | hash | currency → its minor digits | operations | for ever |
 | `witn:{shared}:billing:refunds:<customer key>` | list | refunds of a customer's balances | refunds | for ever |
 | `witn:{shared}:billing:refund_tokens:<customer key>` | hash | token of a refund → its place | refunds | for ever |
+| `witn:{shared}:billing:line_tokens:<customer key>` | hash | token of a line → invoice id | operations | for ever |
 | `witn:{shared}:billing:series` | hash | series → the last number given in it | operations | for ever |
 | `witn:{shared}:billing:first_numbers` | hash | series → its first number, if it is not 1 | operations | for ever |
+| `witn:{shared}:billing:series_dates` | hash | series → latest date of a document | operations | for ever |
 | `witn:{shared}:billing:numbers` | hash | number → id of the invoice or credit note | operations | for ever |
 | `witn:{shared}:billing:lost_numbers` | hash | series → spans (`3-7 12-12`) of lost numbers | repair | for ever |
 | `witn:{shared}:billing:note:<id>` | hash | a credit note | operations | for ever |
@@ -140,33 +143,10 @@ class Keys:
     """Keys of one partition."""
 
     __slots__ = (
-        "attempts",
-        "base",
-        "confirmed",
-        "dead",
-        "delivered",
-        "deliveries",
-        "due",
-        "events",
-        "events_moving",
-        "fates",
-        "forwarded",
-        "forwards",
-        "held",
-        "keys",
-        "lines",
-        "lines_confirmed",
-        "messages",
-        "on_hold",
-        "outbox_calls",
-        "outbox_rules",
-        "owner",
-        "partition",
-        "removals",
-        "resolutions",
-        "state",
-        "unqueued",
-    )
+        "attempts", "base", "confirmed", "dead", "delivered", "deliveries", "due", "events", "events_moving", "fates",
+        "forwarded", "forwards", "held", "keys", "lines", "lines_confirmed", "messages", "on_hold", "outbox_calls",
+        "outbox_rules", "owner", "partition", "removals", "resolutions", "state", "unqueued",
+    )  # fmt: skip
 
     def __init__(self, prefix: str, partition: int) -> None:
         base = f"{prefix}:{{{partition}}}"

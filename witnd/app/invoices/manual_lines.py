@@ -124,10 +124,10 @@ async def remove(
     services: Services, author: Author, invoice: Invoice, line: str, *, dry_run: bool = False
 ) -> InvoiceJson:
     """Remove a manual line before the invoice is issued."""
-    _check_known(invoice, line)
     catalogue, zero = await services.learned(), services.config.billing.zero_invoices
 
     def decide(seen: Snapshot) -> Decision:
+        _check_known(seen.invoice, line)  # here, so that a repeated request is answered
         table = tax_table(catalogue, seen.invoice, seen.at)
         return manual.remove_line(seen.invoice, line, table, credited=seen.credited(line), zero_invoices=zero)
 
@@ -247,9 +247,14 @@ async def _added(services: Services, author: Author, done: Operation, new: NewLi
     return await _line(services, done.invoice, row)
 
 
-async def _line(services: Services, invoice: Invoice, row: Row) -> LineAdded:
+async def shown_line(services: Services, invoice: Invoice, row: Row) -> LineJson:
+    """Return a line with its tax key."""
     taxes = RowTaxes(await services.learned(), invoice, services.now_ms())
-    shown = line_json(invoice, row, taxes.shown(row))
+    return line_json(invoice, row, taxes.shown(row))
+
+
+async def _line(services: Services, invoice: Invoice, row: Row) -> LineAdded:
+    shown = await shown_line(services, invoice, row)
     return LineAdded(
         **{name: getattr(shown, name) for name in LineJson.__struct_fields__}, invoice=invoice_json(invoice)
     )

@@ -42,6 +42,7 @@ def note_view(paper: Note) -> SheetView:
         seller=seller_view(paper.data, paper.logo),
         to="Credited to",
         buyer=buyer,
+        customer_name=wording.show_control_characters(paper.customer_name),
         customer_key=wording.show_control_characters(note.customer_key),
         facts=[
             Fact("For invoice", note.invoice_number),

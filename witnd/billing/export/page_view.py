@@ -102,6 +102,7 @@ class SheetView(Struct, frozen=True, kw_only=True):
     seller: SellerView | None
     to: str
     buyer: BuyerView
+    customer_name: str
     customer_key: str
     facts: list[Fact]
     groups: list[GroupView] = []
@@ -133,6 +134,7 @@ def invoice_view(bill: Bill, tally: InvoiceSummary) -> SheetView:
         seller=seller_view(bill.data, bill.logo),
         to="Billed to",
         buyer=buyer,
+        customer_name=wording.show_control_characters(bill.customer_name),
         customer_key=wording.show_control_characters(invoice.customer_key),
         facts=_facts(invoice, buyer),
         groups=[*[group_view(bill, group) for group in tally.groups], *charges_view(bill, tally.charges)],

@@ -163,7 +163,7 @@ def set_tax(
     """Give a line of a draft another tax.
 
     LINE is the id of a line, or the prefix that `witnd invoices show` prints. The tax of all lines of a customer
-    without one of their own is `billing.tax` of that customer.
+    without one of their own is that of its billing data.
 
     \b
     JSON: the LINE, and {"invoice": INVOICE}

@@ -71,9 +71,9 @@ def issue(
 ) -> None:
     """Issue closed drafts: each gets the next number, its taxes and a final total.
 
-    The customer's balance pays as much of the total as it can. The seller, the customer's data and the taxes are those
-    of now, and never change afterwards. With `[billing] issue = "auto"`, the daemon issues drafts when their grace is
-    over. If a draft cannot be issued, the exit code is 2; the others are issued.
+    The customer's balance pays as much of the total as it can. The invoice keeps the seller and the customer's data of
+    now, and the tax rates of the end of its period. With `[billing] issue = "auto"`, the daemon issues drafts when
+    their grace is over. If a draft cannot be issued, the exit code is 2; the others are issued.
 
     \b
     JSON: {"data": [{"argument": ID, "result": "done", "unchanged" or "refused",

@@ -14,9 +14,9 @@ from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.seller import SELLER_KEY
 from witnd.domain.catalogue.versions.history import Version, customers_with_own_terms
-from witnd.domain.outcomes.explain import duration_text
 from witnd.domain.pricing.ratecard import RateCard
 from witnd.domain.pricing.working import price_text
+from witnd.domain.values.duration import duration_text
 from witnd.domain.values.png import png_text
 
 

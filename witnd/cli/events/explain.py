@@ -10,8 +10,9 @@ from witnd.app.outcomes.view import Explained, Listed, OnInvoice, Terms, without
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.domain.outcomes.explain import STATUS_TEXT, ExplainedEvent, Reasoning, duration_text, event_values_text
+from witnd.domain.outcomes.explain import STATUS_TEXT, ExplainedEvent, Reasoning, event_values_text
 from witnd.domain.outcomes.resolution import Line, amount_text
+from witnd.domain.values.duration import duration_text
 from witnd.exit_codes import USAGE
 
 # What only an answer with a page of the events needs.

@@ -18,9 +18,8 @@ from witnd.domain.outcomes.event import Value
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.outcomes.recount import AppliedEvent, Recount, entry_text
 from witnd.domain.values import instant, money
+from witnd.domain.values.duration import duration_text
 from witnd.domain.values.fields import short_repr
-
-_DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 
 #: The words that people read for a status.
 STATUS_TEXT: Final[dict[str, str]] = {
@@ -268,16 +267,6 @@ def _false_leaves(last: ExplainedEvent) -> str:
     """Return the false leaves of a condition that is false."""
     parts = [leaf.words for leaf in last.leaves if not leaf.holds]
     return f"not true: {'; '.join(parts)}" if parts else "every check is true, but not their combination"
-
-
-def duration_text(seconds: int) -> str:
-    """Return a duration in its largest whole units."""
-    parts = []
-    for size, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts) or "0 s"
 
 
 def _leaf_text(leaf: Leaf) -> str:

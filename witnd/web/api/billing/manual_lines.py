@@ -58,6 +58,7 @@ async def add_line(call: Call[Any]) -> LineAdded:
     "/v1/invoices/{id}/lines/{line}",
     says="Remove a manual line before the invoice is issued. The response is the invoice.",
     scope="billing",
+    repeatable=True,
     answer=InvoiceJson,
     refusals=("CONFLICT",),
 )

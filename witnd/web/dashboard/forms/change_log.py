@@ -26,6 +26,9 @@ _DONE: Final[Mapping[str, str]] = {
     "pay": "recorded the payment of",
     "void": "voided",
     "credit": "gave a credit on",
+    "add_line": "added a line to",
+    "remove_line": "removed a line from",
+    "override_tax": "changed the tax of a line of",
     "resend": "requested to resend",
     "retry": "requested a retry of the held events of",
     "remove": "requested to remove an event of",
@@ -51,6 +54,8 @@ _DIGEST: Final = 64
 _SHOWN: Final = 12
 # What tells nothing about a change.
 _PASSED_OVER: Final = frozenset(("revision", "effective_from", "archived", "last_used_at", REQUESTED))
+# What an entry shows of a manual line.
+_LINE_FIELDS: Final = ("description", "quantity", "unit_price", "tax")
 # A change holds from the instant at which it is made, unless somebody wrote a later one.
 _NOW_MS: Final = 1000
 # Fields shown per change. A rate card can have thousands; its page shows all of them.
@@ -98,10 +103,18 @@ def change_row(change: ChangeJson) -> ChangeRow:
 
 
 def _sides(change: ChangeJson) -> tuple[dict[str, Any], dict[str, Any]]:
-    before, after = change.before, change.after
-    if isinstance(after, dict) and isinstance(after.get("invoice"), dict):
-        after = after["invoice"]  # operations on invoices nest the invoice
-    return before if isinstance(before, dict) else {}, after if isinstance(after, dict) else {}
+    before = change.before if isinstance(change.before, dict) else {}
+    after = change.after if isinstance(change.after, dict) else {}
+    if not isinstance(after.get("invoice"), dict):
+        return before, after
+    # Operations on invoices nest the invoice, and have the line that they changed beside it.
+    line = {name: value for name, value in (after.get("line") or {}).items() if name in _LINE_FIELDS}
+    if line and change.what.endswith(".remove_line"):
+        before = before | {"line": line}
+    more = {"override": after["override"]} if "override" in after else {}
+    if line and "line" not in before:
+        more["line"] = line
+    return before, after["invoice"] | more
 
 
 def _sentence(change: ChangeJson, kind: str, verb: str, after: Mapping[str, Any]) -> tuple[str, str, str | None]:

@@ -27,7 +27,7 @@ from witnd.web.dashboard.pages.catalogue import (
     taxes,
 )
 from witnd.web.dashboard.pages.invoices import actions as invoice_actions
-from witnd.web.dashboard.pages.invoices import credit_notes, invoices, refunds
+from witnd.web.dashboard.pages.invoices import credit_notes, invoices, manual_lines, refunds
 from witnd.web.dashboard.pages.invoices import credits as invoice_credits
 from witnd.web.dashboard.pages.invoices import files as invoice_files
 from witnd.web.dashboard.pages.webhooks import deliveries, notification_form, notifications
@@ -48,6 +48,7 @@ __all__ = [
     "invoice_files",
     "invoices",
     "live",
+    "manual_lines",
     "notification_form",
     "notifications",
     "outcome",

@@ -18,10 +18,11 @@ from witnd.web.errors import ApiError
 
 @action("/dashboard/invoices/{id}/issue", scope="billing")
 async def issue(request: PageRequest) -> Answer:
+    date = request.form.get("date", "").strip() or None
     return await _done(
         request,
         "issue",
-        lambda invoice: invoices.issue(request.services, request.author, invoice),
+        lambda invoice: invoices.issue(request.services, request.author, invoice, date=date),
         lambda done: f"Issued as {done.number}.",
     )
 

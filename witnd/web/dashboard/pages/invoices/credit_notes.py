@@ -7,12 +7,14 @@ from msgspec import Struct
 from witnd.app.errors import Refused, invalid
 from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
+from witnd.billing.export.bill import manual_descriptions
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import credit_note_json
 from witnd.domain.values.money import minor_text
 from witnd.store.page import Page
 from witnd.web.dashboard.filters import filter_key
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
+from witnd.web.dashboard.pages.invoices.lines import credited_name
 from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
@@ -62,10 +64,14 @@ async def show_note(request: PageRequest) -> Answer:
     services = request.services
     note = await invoices.note_named(services, request.path["id"])
     balance = await services.invoices.balance(note.customer_key, note.currency)
+    invoice = await services.invoices.get(note.invoice)
+    shown = credit_note_json(note)
+    descriptions = {} if invoice is None else manual_descriptions(invoice)
     return HtmlPage(
         "invoices/credit_note.html",
         {
-            "note": credit_note_json(note),
+            "note": shown,
+            "lines": [(line, credited_name(line, descriptions)) for line in shown.lines],
             "name": note.number or note.id,
             "customer_name": (await exports.papers(services)).note(note).customer_name,
             "balance": minor_text(balance, note.digits),

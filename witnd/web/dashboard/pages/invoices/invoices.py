@@ -19,6 +19,7 @@ from witnd.domain.values.period import Calendar, Period
 from witnd.store.invoices.reads import InvoiceFilter
 from witnd.store.page import Page
 from witnd.web.dashboard.filters import filter_key
+from witnd.web.dashboard.forms.billing_data import tax_choices
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, page
 from witnd.web.dashboard.pages.invoices.lines import sections
 from witnd.web.dashboard.present.words import link
@@ -121,6 +122,7 @@ async def invoice_page(
     """Return the page of an invoice. `doing`: the action that was `refused`; its form keeps the input."""
     services = request.services
     full = await document.in_full(services, invoice)
+    taxes = tax_choices(await services.learned())
     found = await lines.of_invoice(services, invoice, LIMIT, request.query.get("after"))
     given = await services.invoices.credited(invoice.id, [line.id for line in found.data])
     name = name_of(invoice)
@@ -135,8 +137,11 @@ async def invoice_page(
             "period": wording.period(invoice),
             "coming": _next(services, invoice),
             "sections": sections(invoice, found.data, given),
+            "taxes": taxes,
+            "has_taxes": any(line.tax for line in found.data) or (invoice.stage == "draft" and bool(taxes)),
+            "open_questions": await _open_questions(request, invoice),
             "can_void": invoice.status in ("issued", "paid") and not invoice.live_payments and not invoice.notes,
-            "once": secrets.token_urlsafe(16),
+            "once": _once(request, refused),
             "more_notes": invoice.notes - len(full.credit_notes),
             "refused": refused,
             "doing": doing,
@@ -146,6 +151,23 @@ async def invoice_page(
         },
         200 if refused is None else status_of(refused),
     )
+
+
+async def _open_questions(request: PageRequest, invoice: Invoice) -> list[tuple[str, str]]:
+    """Return why a closed draft cannot be issued now, or what it would lack, each with its case."""
+    if invoice.stage != "draft":
+        return []
+    try:
+        seen = await invoices.issue(request.services, request.author, invoice, dry_run=True)
+    except Refused as refused:
+        return [("cannot-issue", refused.message)]
+    return [("lacks", warning) for warning in invoices.warnings(seen.invoice)]
+
+
+def _once(request: PageRequest, refused: Refused | None) -> str:
+    """Return the identity of the forms. It stays the same while it is unknown whether a form was carried out."""
+    given = request.form.get("once")
+    return given if given and refused is not None and refused.code == "UNAVAILABLE" else secrets.token_urlsafe(16)
 
 
 def invoice_filter(request: PageRequest) -> InvoiceFilter:
@@ -199,7 +221,7 @@ def _next(services: DaemonServices, invoice: Invoice) -> NextStep | None:
         return None
     billing = services.config.billing
     # Of a closed period in which nothing is owed, where such invoices are not wanted.
-    unwanted = invoice.closed and not invoice.subtotal and not billing.zero_invoices
+    unwanted = invoice.closed and not (invoice.subtotal or invoice.manual or billing.zero_invoices)
     by_hand = billing.issue == "manual" or unwanted
     waits_from = invoice.end if invoice.opened_at is None else invoice.opened_at
     return NextStep(closes_at=invoice.end, issues_at=None if by_hand else waits_from + int(billing.grace * 1000))

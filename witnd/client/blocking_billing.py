@@ -1,0 +1,131 @@
+"""Invoices, payments and balances of the blocking client."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from witnd.client import billing
+from witnd.client.answers import Balance, CreditResult, Invoice, LineResult, PaymentResult, RefundResult
+from witnd.client.flow import Flow, Retries
+
+T = TypeVar("T")
+
+
+class BlockingBilling:
+    """The calls about invoices. A client runs them."""
+
+    _retries: Retries
+
+    def _run(self, steps: Flow[T]) -> T:
+        raise NotImplementedError
+
+    def invoice(self, id: str) -> Invoice:  # noqa: A002 - the name in the API
+        """Return an invoice with its payments and newest credit notes, by id or number. Raises `NotFoundError`."""
+        return self._run(billing.invoice(id, self._retries))
+
+    def add_line(
+        self,
+        id: str,  # noqa: A002
+        description: str,
+        unit_price: str,
+        *,
+        quantity: str = "1",
+        tax: str | None = None,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> LineResult:
+        """Add a manual line to a draft once. A negative price is a discount. `tax` defaults to the customer's. Raises
+        `ConflictError` for a discount that is too large, with the largest that fits."""
+        line = {"description": description, "unit_price": unit_price, "quantity": quantity, "tax": tax}
+        return self._run(billing.add_line(id, line, idempotency_key, self._retries, dry_run=dry_run))
+
+    def add_customer_line(
+        self,
+        customer_key: str,
+        description: str,
+        unit_price: str,
+        *,
+        quantity: str = "1",
+        tax: str | None = None,
+        currency: str | None = None,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> LineResult:
+        """Add a manual line once to the invoice of a customer's current period. `currency` defaults to that of the
+        customer's rate card."""
+        line = {"description": description, "unit_price": unit_price, "quantity": quantity, "tax": tax}
+        line["currency"] = currency
+        return self._run(billing.add_customer_line(customer_key, line, idempotency_key, self._retries, dry_run=dry_run))
+
+    def remove_line(self, id: str, line: str) -> Invoice:  # noqa: A002
+        """Remove a manual line of a draft, and return the draft."""
+        return self._run(billing.remove_line(id, line, self._retries))
+
+    def set_tax(self, id: str, line: str, tax: str | None, reason: str, *, dry_run: bool = False) -> LineResult:  # noqa: A002
+        """Give a line of a draft another tax; with None, its own again. The reason is in the change log."""
+        return self._run(billing.set_tax(id, line, tax, reason, self._retries, dry_run=dry_run))
+
+    def issue_invoice(self, id: str, *, date: str | None = None, dry_run: bool = False) -> Invoice:  # noqa: A002
+        """Issue a closed draft. `date` may be earlier than today. With `dry_run`, change nothing. `warnings` says what
+        the invoice lacks to be sent. Raises `ConflictError`."""
+        return self._run(billing.issue(id, date, self._retries, dry_run=dry_run))
+
+    def void_invoice(self, id: str, reason: str, *, dry_run: bool = False) -> Invoice:  # noqa: A002
+        """Void an issued invoice: its money is written off. Raises `ConflictError` if it has payments or credit
+        notes."""
+        return self._run(billing.void(id, reason, self._retries, dry_run=dry_run))
+
+    def revise_invoice(self, id: str, reason: str | None = None, *, dry_run: bool = False) -> Invoice:  # noqa: A002
+        """Void an issued invoice, and return the draft of its next edition, which has the same lines."""
+        return self._run(billing.revise(id, reason, self._retries, dry_run=dry_run))
+
+    def record_payment(
+        self,
+        id: str,  # noqa: A002
+        amount: str,
+        *,
+        date: str | None = None,
+        method: str | None = None,
+        reference: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> PaymentResult:
+        """Record a payment of an invoice once. `date` defaults to today in UTC. What is not due goes to the customer's
+        balance. With your own `idempotency_key`, repeated calls record one payment."""
+        facts = {"amount": amount, "date": date, "method": method, "reference": reference}
+        return self._run(billing.record_payment(id, facts, idempotency_key, self._retries))
+
+    def reverse_payment(self, id: str, payment: str) -> PaymentResult:  # noqa: A002
+        """Reverse a wrong payment of an invoice. Raises `ConflictError` if its rest is no longer in the balance."""
+        return self._run(billing.reverse_payment(id, payment, self._retries))
+
+    def credit(
+        self,
+        id: str,  # noqa: A002
+        items: Sequence[Mapping[str, str]],
+        reason: str,
+        *,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> CreditResult:
+        """Credit lines of an invoice together. Each item has `line` or `outcome_key`, and `amount` if only a part is
+        credited."""
+        return self._run(billing.credit(id, items, reason, idempotency_key, self._retries, dry_run=dry_run))
+
+    def balances(self, customer_key: str) -> list[Balance]:
+        """Return the balances of a customer. Raises `NotFoundError`."""
+        return self._run(billing.balances(customer_key, self._retries))
+
+    def refund(
+        self,
+        customer_key: str,
+        amount: str,
+        *,
+        currency: str | None = None,
+        date: str | None = None,
+        method: str | None = None,
+        reference: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> RefundResult:
+        """Record once that a part of a customer's balance was paid back. `currency` is needed if the customer has
+        several balances. Raises `ConflictError` above the balance."""
+        facts = {"amount": amount, "currency": currency, "date": date, "method": method, "reference": reference}
+        return self._run(billing.refund(customer_key, facts, idempotency_key, self._retries))
