@@ -166,11 +166,16 @@ class World:
     def act(self, case: Case, step: "Step") -> None:
         """Do it in both, or see it refused in both."""
         method, path, body, change = step
+        before, preview = case.mine.due, None
         if isinstance(body, dict) and "dry_run" in body:
-            self.api.ask(method, path, body)
+            preview = self.api.ask(method, path, body)
             body = {name: value for name, value in body.items() if name != "dry_run"}
-        before = case.mine.due
+            self.compare(case)
         answer = self.api.ask(method, path, body)
+        if preview is not None:
+            assert preview.status == answer.status, (step, preview.body, answer.body)
+            if path.endswith("/issue") and answer.status == 200:
+                assert sums_of(preview.json) == sums_of(answer.json)
         try:
             change(answer)
         except Refused:
@@ -216,6 +221,7 @@ class World:
         assert shown["tax"] == (text(tax) if mine.closed else None)
         assert shown["total"] == (None if mine.status == "draft" else text(mine.total))
         assert shown["due"] == (None if mine.due is None else text(mine.due))
+        assert mine.due is None or mine.due >= 0
         assert shown["balance_used"] == text(mine.used)
         assert shown["balance"] == text(mine.account.balance)
         assert [(one["amount"], one["applied"], one["reversed"]) for one in shown["payments"]] == [
@@ -250,6 +256,22 @@ def opened(row: dict[str, Any]) -> Line:
 def in_first_partition(key: str) -> str:
     """The key with as many letters as bring it there."""
     return key if crc32(key.encode()) % 2 == 0 else in_first_partition(f"{key}x")
+
+
+def sums_of(head: dict[str, Any]) -> list[Any]:
+    names = (
+        "status",
+        "subtotal",
+        "credited",
+        "tax",
+        "tax_rows",
+        "total",
+        "balance_used",
+        "due",
+        "issue_date",
+        "due_date",
+    )
+    return [head[name] for name in names]
 
 
 def same_taxes(shown: list[dict[str, str]], taxes: Taxes, text: Callable[[Fraction], str]) -> bool:
