@@ -236,6 +236,20 @@ class World:
             assert one["amount"] == text(total - sum((tax for *_, tax in its), Fraction(0)))
         assert shown["noted"] == text(sum((total for total, _ in mine.notes), Fraction(0)))
 
+    def add_customers_line(self) -> None:
+        """Add a line to the current period of a customer, which opens its invoice."""
+        customer, currency, price = (
+            self.dice.choice(CUSTOMERS),
+            self.dice.choice(["EUR", "JPY"]),
+            self.dice.choice(PRICES),
+        )
+        body = {"description": "Line", "quantity": "1", "unit_price": price, "currency": currency}
+        answer = self.api.ask("POST", f"/v1/customers/{customer}/lines", body)
+        assert answer.status == 201, answer.body
+        case = self.case(answer.json["invoice"])
+        case.mine.add_line(half_away(Fraction(price), case.mine.digits), None)(answer.json["id"])
+        self.compare(case)
+
     def change_customers_tax(self) -> None:
         """Another tax key of some customers from now on."""
         for key in CUSTOMERS:
@@ -435,6 +449,8 @@ def played(server: Server, directory: Path, seed: int) -> World:
         for number in range(STEPS if world.cases else 0):
             if number in (30, 70) and world.is_taxed:
                 world.change_customers_tax()
+            if number % 40 == 20:
+                world.add_customers_line()
             case = dice.choice(list(world.cases.values()))
             world.act(case, next_step(world, case))
         for case in world.cases.values():
