@@ -45,7 +45,7 @@ def tax_of(dice: random.Random) -> tuple[str, str]:
 def taxed(dice: random.Random, taxes: Iterable[str]) -> dict[str, str]:
     """A tax key, or none."""
     keys = sorted(taxes)
-    return {"tax": dice.choice(keys)} if keys and dice.random() < 0.5 else {}
+    return {"tax": dice.choice(keys)} if keys and dice.random() < 0.6 else {}
 
 
 def fields_of(dice: random.Random, taxes: Iterable[str] = ()) -> dict[str, Any]:
@@ -85,12 +85,17 @@ def charges_of(dice: random.Random, digits: int, taxes: Iterable[str] = ()) -> d
         found["fees"] = [
             {"key": key, "amount": money(dice, digits)} | options(dice) | taxed(dice, taxes) for key in keys
         ]
-    if dice.random() < 0.3:
+    # With taxes, the interesting ones are those over several of them.
+    if dice.random() < (0.8 if taxes else 0.3):
         low, high = sorted((money(dice, digits), money(dice, digits)), key=float)
+        if taxes:
+            low, high = sorted(dice.choices(["3", "11", "40", "250", "1000"], k=2), key=float)
         both = {"period_minimum": low, "period_cap": high}
         chosen = dice.choice([{"period_minimum": low}, {"period_cap": high}, both])
         if float(low) or "period_cap" in chosen:
-            found["commitment"] = chosen | options(dice) | taxed(dice, taxes)
+            found["commitment"] = chosen | options(dice) | (taxed(dice, taxes) if dice.random() < 0.3 else {})
+            if taxes and dice.random() < 0.7:
+                found["commitment"]["starts"] = "2001-08-16"
     return found
 
 
@@ -99,7 +104,7 @@ def money(dice: random.Random, digits: int) -> str:
 
 
 def options(dice: random.Random) -> dict[str, Any]:
-    days = ["2001-08-16", "2001-09-01", "2001-09-30", "2001-10-01", "2001-10-20", "2001-12-01"]
+    days = ["2001-08-16", "2001-09-01", "2001-09-01", "2001-09-30", "2001-10-01", "2001-10-20", "2001-12-01"]
     starts = None if dice.random() < 0.1 else dice.choice(days)
     return ({} if starts is None else {"starts": starts}) | ({"prorate": True} if dice.random() < 0.5 else {})
 
@@ -262,6 +267,7 @@ def outcomes(
     instants: list[int],
     *,
     most: int = 16,
+    units: Sequence[str] = UNITS,
     named: Callable[[str], str] = str,
 ) -> list[Outcome]:
     """At most so many of each customer and agent."""
@@ -276,7 +282,7 @@ def outcomes(
                     opened = OCTOBER - seconds * 1000 - dice.randint(0, 1)
                 resolved = opened + seconds * 1000
                 if opened >= START and resolved < END - DAY:
-                    unit = Fraction(dice.choice(UNITS))
+                    unit = Fraction(dice.choice(units))
                     key = named(f"outcome-{customer}-{agent}-{dice.randrange(1000)}-{number}")
                     found.append(Outcome(resolved, key, customer, agent, unit, opened))
     return sorted(found, key=lambda one: (one.resolved_at, one.key.encode()))

@@ -287,6 +287,9 @@ class TaxedInvoice(Invoice):
 
     # -- credits -------------------------------------------------------------------------------------------------------
 
+    def credited(self, id_: str) -> Fraction:
+        return self.drafted_of.get(id_, ZERO) + self.noted_of.get(id_, ZERO)
+
     def credit(self, items: dict[str, Fraction | None]) -> None:
         before = dict(self.drafted_of), dict(self.noted_of)
         try:
@@ -317,7 +320,7 @@ class TaxedInvoice(Invoice):
         kind = "manual" if line is None else line.kind
         if self.status == "void" or amount is None or amount < 0 or kind not in CREDITABLE:
             raise Refused
-        left = amount - self.drafted_of.get(id_, ZERO) - self.noted_of.get(id_, ZERO)
+        left = amount - self.credited(id_)
         most = left if wanted is None else wanted
         if left <= 0 or most > left:
             raise Refused

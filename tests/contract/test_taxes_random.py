@@ -33,8 +33,8 @@ from tests.web.api_server import Answer, ApiServer, api_server
 from witnd.config import BillingConfig
 from witnd.domain.values import instant
 
-CUSTOMERS = [f"c-{number}" for number in range(5)]
-OPEN_STEPS, STEPS = 25, 110
+CUSTOMERS = [f"c-{number}" for number in range(3)]
+OPEN_STEPS, STEPS = 25, 120
 OTHER_PARTITION = "witn:{1}:owner"
 PRICES = ["-7", "3.335", "0", "-0.005", "19.99", "-100", "1000", "-0.5", "2", "-1.995"]
 Whose = tuple[str, str, str]  # customer, currency, start
@@ -93,7 +93,8 @@ class World:
         return found
 
     def _outcomes(self) -> list[Outcome]:
-        found = outcomes(self.dice, CUSTOMERS, self.instants, most=self.dice.choice([2, 6]), named=in_first_partition)
+        most, units = self.dice.choice([2, 4, 8]), ["0", "0.5", "1", "1.5", "3", "24.999"]
+        found = outcomes(self.dice, CUSTOMERS, self.instants, most=most, units=units, named=in_first_partition)
         for one in sorted(found, key=lambda one: one.opened_at):
             self.ledger.confirm(
                 one.key,
@@ -165,11 +166,16 @@ class World:
     def act(self, case: Case, step: "Step") -> None:
         """Do it in both, or see it refused in both."""
         method, path, body, change = step
+        before, preview = case.mine.due, None
         if isinstance(body, dict) and "dry_run" in body:
-            self.api.ask(method, path, body)
+            preview = self.api.ask(method, path, body)
             body = {name: value for name, value in body.items() if name != "dry_run"}
-        before = case.mine.due
+            self.compare(case)
         answer = self.api.ask(method, path, body)
+        if preview is not None:
+            assert preview.status == answer.status, (step, preview.body, answer.body)
+            if path.endswith("/issue") and answer.status == 200:
+                assert sums_of(preview.json) == sums_of(answer.json)
         try:
             change(answer)
         except Refused:
@@ -215,6 +221,7 @@ class World:
         assert shown["tax"] == (text(tax) if mine.closed else None)
         assert shown["total"] == (None if mine.status == "draft" else text(mine.total))
         assert shown["due"] == (None if mine.due is None else text(mine.due))
+        assert mine.due is None or mine.due >= 0
         assert shown["balance_used"] == text(mine.used)
         assert shown["balance"] == text(mine.account.balance)
         assert [(one["amount"], one["applied"], one["reversed"]) for one in shown["payments"]] == [
@@ -228,6 +235,20 @@ class World:
             assert same_taxes(one["tax_rows"], its, text), (one["tax_rows"], its)
             assert one["amount"] == text(total - sum((tax for *_, tax in its), Fraction(0)))
         assert shown["noted"] == text(sum((total for total, _ in mine.notes), Fraction(0)))
+
+    def add_customers_line(self) -> None:
+        """Add a line to the current period of a customer, which opens its invoice."""
+        customer, currency, price = (
+            self.dice.choice(CUSTOMERS),
+            self.dice.choice(["EUR", "JPY"]),
+            self.dice.choice(PRICES),
+        )
+        body = {"description": "Line", "quantity": "1", "unit_price": price, "currency": currency}
+        answer = self.api.ask("POST", f"/v1/customers/{customer}/lines", body)
+        assert answer.status == 201, answer.body
+        case = self.case(answer.json["invoice"])
+        case.mine.add_line(half_away(Fraction(price), case.mine.digits), None)(answer.json["id"])
+        self.compare(case)
 
     def change_customers_tax(self) -> None:
         """Another tax key of some customers from now on."""
@@ -249,6 +270,22 @@ def opened(row: dict[str, Any]) -> Line:
 def in_first_partition(key: str) -> str:
     """The key with as many letters as bring it there."""
     return key if crc32(key.encode()) % 2 == 0 else in_first_partition(f"{key}x")
+
+
+def sums_of(head: dict[str, Any]) -> list[Any]:
+    names = (
+        "status",
+        "subtotal",
+        "credited",
+        "tax",
+        "tax_rows",
+        "total",
+        "balance_used",
+        "due",
+        "issue_date",
+        "due_date",
+    )
+    return [head[name] for name in names]
 
 
 def same_taxes(shown: list[dict[str, str]], taxes: Taxes, text: Callable[[Fraction], str]) -> bool:
@@ -302,9 +339,15 @@ def change_tax(world: World, case: Case) -> Step:
 def credit(world: World, case: Case) -> Step:
     dice, mine = world.dice, case.mine
     amounts = {one.id: one.amount for one in mine.lines.values()} | {one.id: one.applied for one in mine.manual}
-    ids = dice.sample(sorted(amounts), k=min(len(amounts), dice.randint(1, 3)))
+    # Most of the time rows that can be credited, and commitments above all.
+    good = [id_ for id_ in sorted(amounts) if (amounts[id_] or 0) > mine.credited(id_)]
+    good += [id_ for id_ in good if id_ in mine.lines and mine.lines[id_].kind == "commitment"] * 4
+    ids = good if good and dice.random() < 0.8 else sorted(amounts)
+    ids = list(dict.fromkeys(dice.sample(ids, k=min(len(ids), dice.randint(1, 3)))))
     wanted = {
         id_: dice.choice([None, None, case.unit, Fraction(1), (amounts[id_] or case.unit) - case.unit, amounts[id_]])
+        if dice.random() < 0.5
+        else case.unit * dice.randint(1, 1 + max(0, int((amounts[id_] or 0) / case.unit) // 2))
         for id_ in ids
     }
     wanted = {id_: amount if amount is None or amount > 0 else case.unit for id_, amount in wanted.items()}
@@ -367,10 +410,18 @@ def maybe_dry(dice: random.Random) -> dict[str, bool]:
 
 
 OF_OPEN = [add_line, add_line, add_line, remove_line, credit, change_tax, issue]
-OF_CLOSED = [
-    add_line, add_line, remove_line, change_tax, change_tax, credit, credit, credit, issue, issue, issue, pay, reverse,
-    refund, void, revise,
-]  # fmt: skip
+OF_DRAFT = [add_line, add_line, remove_line, change_tax, change_tax, credit, credit, credit, issue]
+OF_ISSUED = [credit, credit, credit, pay, reverse, refund, void]
+OF_ALL = [*OF_DRAFT, *OF_ISSUED]
+
+
+def next_step(world: World, case: Case) -> Step:
+    """Most of the time something that can be done."""
+    dice, mine = world.dice, case.mine
+    if not mine.closed:
+        return dice.choice(OF_OPEN)(world, case)
+    likely = {"draft": OF_DRAFT, "issued": OF_ISSUED, "paid": OF_ISSUED}.get(mine.status, OF_ALL)
+    return dice.choice(likely if dice.random() < 0.8 else OF_ALL)(world, case)
 
 
 @contextmanager
@@ -391,15 +442,17 @@ def played(server: Server, directory: Path, seed: int) -> World:
         for _ in range(OPEN_STEPS if world.cases else 0):
             world.renew()
             case = dice.choice(list(world.cases.values()))
-            world.act(case, dice.choice(OF_OPEN)(world, case))
+            world.act(case, next_step(world, case))
         world.close()
         for case in world.cases.values():
             world.compare(case)
         for number in range(STEPS if world.cases else 0):
             if number in (30, 70) and world.is_taxed:
                 world.change_customers_tax()
+            if number % 40 == 20:
+                world.add_customers_line()
             case = dice.choice(list(world.cases.values()))
-            world.act(case, dice.choice(OF_CLOSED)(world, case))
+            world.act(case, next_step(world, case))
         for case in world.cases.values():
             world.compare(case)
         assert all(account.balance >= 0 for account in world.accounts.values())

@@ -273,8 +273,9 @@ class TestAdjust:
         assert (done.operation, done.waits, done.is_pending) == ("adjust", True, False)
         assert applied(done.after) == ["5.00"]
 
-    def test_without_lines_it_only_leaves_the_list(self) -> None:
-        done = change(adjust(closed(), TABLE))
+    @pytest.mark.parametrize("one", [opened(), add(opened(), new("-5"))], ids=["no line", "a discount of nothing"])
+    def test_without_an_amount_it_only_leaves_the_list(self, one: Invoice) -> None:
+        done = change(adjust(replace(one, closed=True, sums=closed().sums), TABLE))
 
         assert (done.waits, done.is_pending) == (None, False)
 
@@ -302,6 +303,15 @@ class TestRemove:
         one = add(closed(group("a", ("", subtotal))), new("1"))
 
         assert change(remove_line(one, one.manual[0].id, TABLE, credited=ZERO, zero_invoices=zero)).waits is waits
+
+    def test_a_discount_that_is_left_alone_is_nothing(self) -> None:
+        one = add(closed(), new("5"), new("-4"))
+
+        done = change(remove_line(one, one.manual[0].id, TABLE, credited=ZERO, zero_invoices=False))
+
+        assert (applied(done.after), done.waits) == (["0.00"], False)
+        assert change(add_line(done.after, new("0"), TABLE, 7)).waits is None
+        assert change(add_line(done.after, new("1"), TABLE, 7)).waits is True
 
     def test_its_tax_is_forgotten_with_it(self) -> None:
         one = add(closed(), new("1"))

@@ -69,9 +69,10 @@ def _check_lists(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Finding
         ("the list of invoices", keys.invoices, snapshot.listed, invoice.start),
         ("the list of open drafts", keys.open, snapshot.open, None if invoice.closed else invoice.end),
     ]
-    # The setting for issuing invoices of total 0 may have been different then. With manual lines, the biller adds it
-    # when it has adjusted the discounts, or an operation does.
-    is_empty = not invoice.subtotal and (not invoice.manual or snapshot.to_adjust is not None)
+    # The setting for issuing invoices without any amount may have been different then. With manual lines, the biller
+    # adds it when it has adjusted the discounts, or an operation does.
+    has_lines = any(line.applied for line in invoice.manual) and snapshot.to_adjust is None
+    is_empty = not invoice.subtotal and not has_lines
     if not (waits and snapshot.to_issue is None and is_empty):
         must = (invoice.opened_at or invoice.end) if waits else None
         places.append(("the list of drafts to be issued", keys.to_issue, snapshot.to_issue, must))

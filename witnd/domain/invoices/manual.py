@@ -53,12 +53,12 @@ def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int) -> Decisi
             f"a discount of {amount_text(amount.copy_negate(), invoice)} would make the taxable amount negative",
             f"the largest discount that fits is {amount_text(most, invoice)}",
         )
-    after = replace(invoice, revision=invoice.revision + 1, manual=(*invoice.manual, line))
+    after = with_discounts(replace(invoice, revision=invoice.revision + 1, manual=(*invoice.manual, line)), table)
     return Change(
         operation="add_line",
         before=invoice,
-        after=with_discounts(after, table),
-        waits=True if invoice.closed else None,
+        after=after,
+        waits=True if invoice.closed and _has_amounts(after) else None,
         is_pending=None if invoice.closed else True,
         made=line.id,
     )
@@ -76,11 +76,12 @@ def remove_line(invoice: Invoice, id_: str, table: TaxTable, *, credited: Decima
     left = tuple(line for line in invoice.manual if line.id != id_)
     overrides = tuple(one for one in invoice.overrides if one.row != id_)
     after = replace(invoice, revision=invoice.revision + 1, manual=left, overrides=overrides)
-    is_empty = invoice.closed and not (left or invoice.subtotal or zero_invoices)
+    after = with_discounts(after, table)
+    is_empty = invoice.closed and not (_has_amounts(after) or zero_invoices)
     return Change(
         operation="remove_line",
         before=invoice,
-        after=with_discounts(after, table),
+        after=after,
         waits=False if is_empty else None,
         made=id_,
     )
@@ -132,8 +133,14 @@ def adjust(invoice: Invoice, table: TaxTable) -> Decision:
     if invoice.status != "draft" or not invoice.closed:
         return Unchanged(invoice)
     after = with_discounts(replace(invoice, revision=invoice.revision + 1), table)
-    waits = True if invoice.manual else None
+    # If it has no amount, the close decided by the setting whether it waits.
+    waits = True if _has_amounts(after) else None
     return Change(operation="adjust", before=invoice, after=after, waits=waits, is_pending=False, made=invoice.id)
+
+
+def _has_amounts(invoice: Invoice) -> bool:
+    """Return whether a draft is issued although invoices over nothing are not."""
+    return bool(invoice.subtotal) or any(line.applied for line in invoice.manual)
 
 
 def with_discounts(invoice: Invoice, table: TaxTable) -> Invoice:
