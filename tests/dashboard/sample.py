@@ -272,6 +272,10 @@ def _administrate(api: ApiServer, say: Say) -> None:
     until(lambda: len(api.get("/v1/invoices?status=draft")["data"]) >= 6, "the periods are closed")
     until(lambda: api.get("/v1/deliveries?standing=dead&limit=1")["data"] != [], "a delivery is given up")
     drafts = api.get("/v1/invoices?status=draft")["data"]
+    for one in drafts:
+        for what, price in (("Setup", "40.00"), ("Goodwill", "-15.00")):
+            line = {"description": say(what)[:200], "quantity": "1", "unit_price": price}
+            done("POST", f"/v1/invoices/{one['id']}/lines", line)
     first, second, _ = [done("POST", f"/v1/invoices/{one['id']}/issue") for one in drafts[:3]]
     reason = {"outcome_key": charged(api, first["id"]), "reason": say("reopened after all")[:500]}
     done("POST", f"/v1/invoices/{first['id']}/credit", reason)
