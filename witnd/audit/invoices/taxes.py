@@ -45,9 +45,9 @@ class RowTaxes:
         self.is_complete = True  # whether all prices are in the catalogue
         self._prices = prices
         self._wanted = set(wanted)
-        self._groups: dict[GroupKey, dict[str, list[Decimal]]] = {}
+        self._groups: dict[GroupKey, dict[str, Sum]] = {}
         self._caps: dict[GroupKey, Decimal] = {}
-        self._fees: dict[str, list[Decimal]] = {}
+        self._fees: dict[str, Sum] = {}
 
     def add(self, row: Row) -> None:
         taxed = self._taxed(row)
@@ -60,11 +60,11 @@ class RowTaxes:
         if row.kind in ("commitment", "commitment_cap"):
             self.commitment = taxed
         elif taxed.group is None:
-            self._fees.setdefault(taxed.own, []).append(amount)
+            _count(self._fees, taxed.own, amount)
         elif row.kind == "cap":
             self._caps[taxed.group] = amount
         else:
-            self._groups.setdefault(taxed.group, {}).setdefault(taxed.own, []).append(amount)
+            _count(self._groups.setdefault(taxed.group, {}), taxed.own, amount)
 
     def _taxed(self, row: Row) -> TaxedRow | None:
         if row.price_hash is None:
@@ -80,16 +80,17 @@ class RowTaxes:
     def sums(self) -> Sums:
         """Return what the close of the period must have recorded."""
         groups = tuple(
-            GroupSums(group.agent, group.grade, _summed(self._groups[group]), self._caps.get(group, _ZERO))
+            GroupSums(group.agent, group.grade, self._groups[group], self._caps.get(group, _ZERO))
             for group in self.places
         )
         one = self.commitment
         amount, tax = (_ZERO, "") if one is None else (Decimal(one.row.amount or 0), one.own)
-        return Sums(groups, _summed(self._fees), amount, tax)
+        return Sums(groups, self._fees, amount, tax)
 
 
-def _summed(amounts: Mapping[str, list[Decimal]]) -> dict[str, Sum]:
-    return {key: Sum(len(found), exact_sum(found)) for key, found in amounts.items()}
+def _count(sums: dict[str, Sum], key: str, amount: Decimal) -> None:
+    before = sums.get(key)
+    sums[key] = Sum(1, amount) if before is None else Sum(before.rows + 1, exact_sum((before.amount, amount)))
 
 
 class TaxedInvoice(Struct, kw_only=True):
