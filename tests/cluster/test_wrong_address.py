@@ -104,7 +104,7 @@ def test_a_cluster_with_uncovered_slots_is_refused(half_covered: Cluster, short_
 def test_the_daemon_waits_for_the_first_address_that_answers(short_dir: Path, form: str) -> None:
     addresses = ",".join(f"127.0.0.1:{free_port()}" for _ in range(2))
     url = form.format(addresses)
-    with Daemon(url, short_dir / "state") as daemon:
+    with Daemon(url, short_dir / "state", module="tests.support.short_start_wait") as daemon:
         daemon.says("redis.waiting", doing="starting")
         assert daemon.exit_code() == 3
         assert "none of the addresses" in daemon.log

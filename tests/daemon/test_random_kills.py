@@ -62,7 +62,7 @@ class Chaos:
             self._cut_connections,
         ]
         self._random.choice(actions)()
-        time.sleep(self._random.random() * 2)
+        time.sleep(self._random.random())
 
     def _kill_server(self) -> None:
         self.server.kill()

@@ -48,8 +48,8 @@ def test_a_daemon_that_is_stopped_during_a_webhook_ends_and_the_next_one_sends_i
     assert first.exit_code() == 0, first.log
     assert "Traceback" not in first.log
     with receiver() as (url, received):
+        first.apply(CATALOGUE + rule(url))  # the next daemon does not wait for the silent endpoint
         second = daemon(redis, **settings)
-        second.begins(CATALOGUE + rule(url))
         until(lambda: len(received) == 1, "the next daemon sends the webhook", seconds=60)
         assert second.resolved() == 1
     for one in sockets[1:]:
