@@ -339,7 +339,7 @@ async def test_one_agent_under_two_prices_is_one_group_with_a_row_for_each() -> 
     assert [(found.outcomes, found.amount) for found in group.prices.values()] == [(2, Decimal(2)), (1, Decimal(2))]
     # Only the bounds of the price in effect at the end of the period count.
     for terms, shown, hidden in ((old, "At least 9.00", "At most"), (new, "At most 4.00", "At least")):
-        found = await said(replace(one, terms_of=lambda _, terms=terms: terms))
+        found = await said(replace(one, terms_of=lambda _agent, _grade, terms=terms: terms))
         assert shown in found
         assert hidden not in found
     assert "Total for Support agent" in found

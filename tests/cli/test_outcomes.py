@@ -28,6 +28,7 @@ def test_an_outcome_is_listed_with_what_it_is(deployment: Deployment) -> None:
             "unit": "3",
             "amount": "2.99",
             "currency": "EUR",
+            "grade": None,
         }
     ]
 

@@ -176,3 +176,38 @@ def test_an_instant_asks_what_was_or_will_be_in_force(deployment: Deployment) ->
     assert deployment.witnd("apply", str(later), "--effective-from", "2100-01-01T00:00:00Z").exit_code == 0
     assert deployment.json("rate", "standard", "support", "1")["total"] == "1.00"
     assert deployment.json("rate", "standard", "support", "1", "--at", "2100-01-01T00:00:00Z")["total"] == "2.00"
+
+
+GRADED = """
+[[agents]]
+key = "support"
+grades = [
+    { key = "solved", condition = [{ fact = "solved", operator = "seen" }] },
+    { key = "tried", condition = [{ fact = "replied", operator = "seen" }] },
+]
+
+[[rate_cards]]
+key = "standard"
+currency = "EUR"
+entries = [
+    { agent = "support", grade = "solved", price_per_unit = "2" },
+    { agent = "support", price_per_unit = "1" },
+]
+"""
+
+
+def test_a_grade_has_its_own_price(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.toml"
+    path.write_text(GRADED)
+
+    def asked(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["rate", "standard", "support", "10", "--file", str(path), *arguments])
+
+    assert asked("--grade", "solved").stdout.startswith("support (solved), rate card standard: 2 per unit (EUR)")
+    document = json.loads(asked("--grade", "solved", "--json").stdout)
+    assert (document["grade"], document["total"]) == ("solved", "20.00")
+    assert json.loads(asked("--json").stdout)["total"] == "10.00"
+    path.write_text(GRADED.replace('    { agent = "support", price_per_unit = "1" },\n', ""))
+    refused = asked("--grade", "tried")
+    assert refused.exit_code != 0
+    assert '"tried" has no price; agent "support" has prices for "solved"' in refused.stderr

@@ -91,7 +91,11 @@ def _changes(scenario: Scenario) -> None:
     until(lambda: api.get("/v1/invoices?status=draft")["data"] != [], "the period of the first events is closed")
     done("PATCH", "/v1/agents/support", {"name": "Support desk", "settlement_period": 3600})
     done("PATCH", "/v1/agents/support", {"settlement_period": 7200, "effective_from": LATER})
-    made(api, "/v1/agents", {"key": "retired", "condition": []})
+    grades = [
+        {"key": "paid", "name": "Paid in full", "condition": [{"fact": "paid", "operator": "seen"}]},
+        {"key": "promised", "condition": []},
+    ]
+    made(api, "/v1/agents", {"key": "retired", "grades": grades, "timers": {"noted": "keep", "promised": 86_400}})
     done("DELETE", "/v1/agents/retired")
     made(api, "/v1/rate-cards", {"key": "usage", "currency": "EUR", "entries": [
         {"agent": "support", "kind": "graduated", "free_quota": "10", "period_minimum": "5", "tiers": GRADUATED},
@@ -158,7 +162,7 @@ def _paths(at: dict[str, str]) -> list[str]:
         f"/events/0/{at['conflict']}", f"/events/0/{at['mismatch']}", f"/events/0/{at['rejected']}",
         f"/events/0/{at['held']}", f"/events/0/{at['duplicate']}", "/events/0/1-1",
         "/agents", "/agents?archived=yes", "/agents/support", "/agents/support?version=1",
-        "/agents/support?from=1&to=2", "/agents/retired", "/agents/new", "/agents/support/edit",
+        "/agents/support?from=1&to=2", "/agents/retired", "/agents/retired/edit", "/agents/new", "/agents/support/edit",
         "/customers", "/customers?search=nobody", "/customers/acme", "/customers/acme?from=1&to=2",
         "/customers/penniless", "/customers/nobody", "/customers/new", "/customers/acme/edit",
         "/customers/acme/prices", "/customers/acme/fees", "/rate-cards/standard/fees", "/customers/penniless/prices",

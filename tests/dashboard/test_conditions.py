@@ -21,7 +21,6 @@ from witnd.web.dashboard.forms.conditions import (
     field_label,
     group_from_condition,
     group_from_form,
-    inside,
     number_of,
     reading,
 )
@@ -61,7 +60,7 @@ def fields(rule: Group) -> dict[str, str]:
         if isinstance(node, Group):
             found[f"{name}.op"] = node.op
             for number, one in enumerate(node.members):
-                add(one, inside(place, number))
+                add(one, f"{place}.{number}" if place else str(number))
             return
         found[f"{name}.fact"], found[f"{name}.choice"], found[f"{name}.value"] = node.fact, node.choice, node.value
         if node.spelled:

@@ -70,6 +70,7 @@ MEANINGS = {
     "contract_hash": "which version of the agent",
     "working": "how the amount came about, as JSON; see [rate cards](rate-cards.md)",
     "corrects": "of a credit: the id of the line that it is for",
+    "grade": "the grade of the outcome, or of the outcome that it credits",
     "description": "of a manual line",
     "quantity": "of a manual line",
     "unit_price": "of a manual line; negative for a discount, of which `amount` can be a part: see `working`",

@@ -32,7 +32,7 @@ def kinds_rows() -> list[tuple[str, ...]]:
     entries = {entry.get("kind", "flat"): entry for entry in raw["entries"]}
     rows = []
     for kind in KINDS:
-        price = card.prices[entries[kind]["agent"]]
+        price = card.entries[entries[kind]["agent"]][None]
         fields = ", ".join(f"`{name}`" for name in KINDS[kind])
         rows.append((f"`{kind}`", fields, price_text(price), WHEN[price.is_rated_at_close]))
     return rows

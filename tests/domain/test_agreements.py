@@ -273,7 +273,7 @@ def test_a_catalogue_that_placed_nothing_finds_by_digest_all_that_another_one_fr
 
 def test_customers_without_agreements_never_reach_what_is_made_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     found = catalogue(CARD, SUPPORT, SALES, customer(agents=[{"agent": "sales", "name": "x"}]), customer("globex"))
-    for name in ("contract", "naming", "price"):
+    for name in ("contract", "naming", "entries"):
         monkeypatch.setattr(Agreements, name, None)
     assert opened(found, customer_key="globex", agent_key=None).contract is found.agent("support", 0)
 

@@ -65,6 +65,7 @@ class TestBody:
                     "currency": "EUR",
                     "settles_at": "2026-01-01T00:00:00.123Z",
                     "line_id": "ab" * 32,
+                    "grade": None,
                 },
             },
         }
@@ -81,6 +82,7 @@ class TestBody:
             "currency": None,
             "settles_at": "2026-01-01T00:00:00.123Z",
             "line_id": None,
+            "grade": None,
         }
 
     def test_its_bytes_are_the_same_for_ever(self) -> None:
@@ -91,7 +93,7 @@ class TestBody:
             b'{"outcomeKey":"ticket-0001","customerKey":"acme","agentKey":"support",'
             b'"agentName":"Support agent"},"outcome":{"status":"CONFIRMED","unit":"1",'
             b'"amount":"10.00","currency":"EUR","settles_at":"2026-01-01T00:00:00.123Z",'
-            b'"line_id":"' + b"ab" * 32 + b'"}}}'
+            b'"line_id":"' + b"ab" * 32 + b'","grade":null}}}'
         )
 
     def test_a_number_where_money_is_told_is_an_error_of_the_caller(self) -> None:

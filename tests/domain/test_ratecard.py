@@ -28,7 +28,7 @@ def card(**raw: Any) -> RateCard:
 
 
 def test_a_price_knows_its_currency_and_minor_digits() -> None:
-    price = card(entries=[entry(price_per_unit="0.990")]).prices["support"]
+    price = card(entries=[entry(price_per_unit="0.990")]).entries["support"][None]
     assert (price.rate_card, price.currency, price.agent, price.kind) == (
         "standard",
         "EUR",
@@ -40,14 +40,14 @@ def test_a_price_knows_its_currency_and_minor_digits() -> None:
 
 def test_the_hash_is_the_sha_256_of_the_canonical_json() -> None:
     text = '{"agent":"support","currency":"EUR","kind":"flat","price_per_unit":"0.99","rate_card":"standard"}'
-    price = card(entries=[entry(price_per_unit="00.9900")]).prices["support"]
+    price = card(entries=[entry(price_per_unit="00.9900")]).entries["support"][None]
     assert price.hash == sha256(text.encode()).hexdigest()
 
 
 def test_the_same_price_on_another_card_has_another_hash() -> None:
     content, _ = read_rate_card("other", {"currency": "EUR", "entries": [entry()]}, "")
-    other = RateCard.from_content("other", content).prices["support"]
-    assert other.hash != card(entries=[entry()]).prices["support"].hash
+    other = RateCard.from_content("other", content).entries["support"][None]
+    assert other.hash != card(entries=[entry()]).entries["support"][None].hash
 
 
 def test_the_order_of_entries_is_no_content() -> None:
@@ -58,7 +58,7 @@ def test_the_order_of_entries_is_no_content() -> None:
 
 
 def test_a_card_without_entries_is_a_card() -> None:
-    assert card().prices == {}
+    assert card().entries == {}
 
 
 @pytest.mark.parametrize("key", ["a", "0", "standard-2026_q1", "9-", "a" * 255])

@@ -52,6 +52,7 @@ class Record(NamedTuple):
     values: list[Value | None]
     tally: tuple[int, Decimal] | None
     is_repaired: bool = False
+    grade: int | None = None
 
 
 def contract(condition: list[dict[str, Any]] | None = None, **changes: Any) -> Contract:
@@ -142,7 +143,7 @@ def test_a_stored_outcome_resolves_as_the_one_it_was_stored_from(
 ) -> None:
     terms, history = made
     outcome = recorded_run(terms, history, settled=True)
-    again = restore_outcome(outcome.key, stored(outcome), terms, PRICE)
+    again = restore_outcome(outcome.key, stored(outcome), terms, (PRICE,))
     assert resolve(again) == resolve(outcome)
 
 

@@ -453,6 +453,10 @@ CONDITIONS = st.one_of(st.lists(st.one_of(_LEAVES, _LEAVES, _LEAVES, _TREES), ma
 _TIMERS = st.one_of(
     st.none(), st.dictionaries(st.sampled_from(ACTIONS), st.sampled_from((*PERIODS, "keep", "keep")), min_size=1)
 )
+GRADES = ("full", "half")
+# One in four contracts has grades in place of the condition.
+_GRADED = st.tuples(*[st.fixed_dictionaries({"key": st.just(key), "condition": CONDITIONS}) for key in GRADES])
+_GRADES = st.one_of(st.none(), st.none(), st.none(), _GRADED.map(list))
 _AGENT = st.fixed_dictionaries(
     {
         "name": st.sampled_from(("Agent", "Agent ✓")),
@@ -460,16 +464,26 @@ _AGENT = st.fixed_dictionaries(
         "attribution_method": st.sampled_from(("first", "last", "min", "max", "sum")),
         "condition": CONDITIONS,
         "timers": _TIMERS,
+        "grades": _GRADES,
     }
-).map(lambda agent: {name: value for name, value in agent.items() if value is not None})
-_PRICES = st.tuples(*[st.sampled_from((*ENTRIES, *[None] * 9))] * len(AGENTS))
+).map(
+    lambda agent: {
+        name: value
+        for name, value in agent.items()
+        if value is not None and (name != "condition" or agent["grades"] is None)
+    }
+)
+_PRICES = st.tuples(*[st.sampled_from((*ENTRIES, *[None] * 9))] * len(AGENTS), st.sampled_from((None, *GRADES)))
 _CUSTOMER_CARDS = st.sampled_from((*CARDS, *CARDS, *CARDS, *CARDS, None, "missing"))
 # What a customer has of its own of one agent: some of its fields.
 _OWN_TERMS = st.sets(
-    st.sampled_from(("name", "settlement_period", "attribution_method", "condition", "timers")), min_size=1
+    st.sampled_from(("name", "settlement_period", "attribution_method", "condition", "grades", "timers")), min_size=1
 )
 _OWN = st.builds(
-    lambda agent, names: {name: agent.get(name, {}) for name in names} | ({"name": "Own"} if "name" in names else {}),
+    lambda agent, names: (
+        ({name: agent[name] for name in names if name in agent} or {"timers": {}})
+        | ({"name": "Own"} if "name" in names else {})
+    ),
     _AGENT,
     _OWN_TERMS,
 )
@@ -524,8 +538,12 @@ def settle_catalogue(drawn: Any, moments: list[int], *, ambiguous: bool) -> list
     present = [key for key, history in zip(AGENTS, drawn["agents"], strict=True) if history]
 
     def entries(prices: Any) -> list[dict[str, Any]]:
-        priced = dict(zip(AGENTS, prices, strict=True))
-        return [{"agent": name, **priced[name]} for name in present if priced[name] is not None]
+        *rest, grade = prices
+        priced = dict(zip(AGENTS, rest, strict=True))
+        found = [{"agent": name, **priced[name]} for name in present if priced[name] is not None]
+        # The entry of one grade, in addition to that of all grades.
+        more = [{"agent": one["agent"], "grade": grade, "price_per_unit": "3"} for one in found[:1]]
+        return [*found, *([] if grade is None else more)]
 
     for key, history in zip(AGENTS, drawn["agents"], strict=True):
         add("agent", key, history, lambda item: item)

@@ -76,8 +76,9 @@ class Terms:
     agent_key: str
     contract: dict[str, Any]
     currency: str
-    entry: dict[str, Any]  # of the rate card or the customer, as written
-    own: str | None  # whose entry it is, where it is not the card's
+    # Of the rate card or the customer, as written: one for each grade, or one without grades.
+    entries: list[dict[str, Any]]
+    own: str | None  # whose entries they are, where they are not the card's
 
 
 @dataclass
@@ -94,7 +95,20 @@ class Outcome:
     @property
     def condition(self) -> Any:
         """The frozen billable condition."""
-        return self.terms.contract["condition"]
+        return rule_of(self.terms.contract)
+
+    @property
+    def grade(self) -> int | None:
+        """The place of the first grade that is true now."""
+        for place, grade in enumerate(self.terms.contract.get("grades", [])):
+            if rules.holds(grade["condition"], self.applied):
+                return place
+        return None
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What a confirmed outcome is billed by; before that, the entry of the first grade."""
+        return self.terms.entries[(self.grade or 0) if self.final == "CONFIRMED" else 0]
 
     @property
     def settles_at(self) -> int:
@@ -184,7 +198,7 @@ class _Partition:
                 return "UNKNOWN_AGENT"
             agent = agents[event.agent_key]
         else:
-            naming = [one for one in agents.values() if event.action in rules.facts(one.content["condition"])]
+            naming = [one for one in agents.values() if event.action in rules.facts(rule_of(one.content))]
             if len(agents) == 1:
                 agent = next(iter(agents.values()))
             elif len(naming) == 1:
@@ -195,12 +209,18 @@ class _Partition:
         card = None if card_key is None else self.in_force("rate_card", card_key, at)
         if card is None:
             return "NO_RATE_CARD"
-        # The customer's own entries go before those of its card, in the same currency.
-        own = [(entry, customer.key) for entry in customer.content.get("entries", [])]
-        for entry, whose in [*own, *((entry, None) for entry in card.content["entries"])]:
-            if entry["agent"] == agent.key:
-                return Terms(agent.key, agent.content, card.content["currency"], entry, whose)
-        return "NO_PRICE"
+        # The customer's own entries replace those of its card for this agent, in the same currency.
+        whose: str | None = customer.key
+        priced = [entry for entry in customer.content.get("entries", []) if entry["agent"] == agent.key]
+        if not priced:
+            whose, priced = None, [entry for entry in card.content["entries"] if entry["agent"] == agent.key]
+        by_grade = {entry.get("grade"): entry for entry in priced}
+        grades = [grade["key"] for grade in agent.content.get("grades", [])] or [None]
+        found = [by_grade.get(grade, by_grade.get(None)) for grade in grades]
+        if None in found:
+            return "NO_PRICE"
+        entries = [entry for entry in found if entry is not None]
+        return Terms(agent.key, agent.content, card.content["currency"], entries, whose)
 
     # --- one entry ---
 
@@ -306,8 +326,10 @@ class _Partition:
             bill = {
                 "unit": rules.plain(outcome.unit),
                 "currency": outcome.terms.currency,
-                **rules.rated(outcome.terms.entry, outcome.unit, outcome.terms.currency),
+                **rules.rated(outcome.entry, outcome.unit, outcome.terms.currency),
             }
+            grades = outcome.terms.contract.get("grades", [])
+            bill["grade"] = None if outcome.grade is None else grades[outcome.grade]["key"]
             identity = {
                 "id": _digest("line", outcome.key),
                 "outcome_key": outcome.key,
@@ -330,7 +352,7 @@ class _Partition:
             "processed_at": write_instant(now),
             "events_count": len(outcome.applied),
         }
-        self.resolutions.append({**resolution, **bill})
+        self.resolutions.append({"grade": None, **resolution, **bill})
         self.notify(outcome, kind, settled, bill)
 
     def notify(self, outcome: Outcome, kind: str, settled: str, bill: dict[str, Any]) -> None:
@@ -345,7 +367,8 @@ class _Partition:
                 continue
             rule_id = str(uuid.uuid5(RULE_NAMESPACE, name))
             delivery_id = _digest("delivery", rule_id, outcome.key, kind)
-            extension = {part: bill[part] for part in ("unit", "amount", "currency", "line_id") if bill}
+            told = ("unit", "amount", "currency", "line_id", "grade")
+            extension = {part: bill[part] for part in told if part in bill}
             body = {
                 "id": delivery_id,
                 "type": kind,
@@ -392,7 +415,22 @@ def _as_agreed(agent: Change, customer: Change) -> Change:
     """The agent as this customer has it: what its own terms give replaces what the agent says."""
     own = [terms for terms in customer.content.get("agents", []) if terms["agent"] == agent.key]
     given = {name: item for terms in own for name, item in terms.items() if name != "agent"}
-    return replace(agent, content={**agent.content, **given})
+    content = agent.content
+    if "condition" in given or "grades" in given:
+        content = {name: item for name, item in content.items() if name not in ("condition", "grades")}
+    return replace(agent, content={**content, **given})
+
+
+def rule_of(contract: dict[str, Any]) -> Any:
+    """The condition of a contract; with grades, whether any of theirs is true."""
+    if "grades" not in contract:
+        return contract["condition"]
+    return [{"op": "OR", "conditions": [_both(grade["condition"]) for grade in contract["grades"]]}]
+
+
+def _both(condition: Any) -> Any:
+    nodes = condition if isinstance(condition, list) else [condition]
+    return {"op": "AND", "conditions": nodes}
 
 
 def _mismatch(outcome: Outcome, event: Event) -> bool:
@@ -425,7 +463,7 @@ def _view(outcome: Outcome) -> OutcomeView:
         contract=outcome.terms.contract,
         price={
             "currency": outcome.terms.currency,
-            "entry": outcome.terms.entry,
+            "entry": outcome.entry,
             "customer": outcome.terms.own,
         },
     )

@@ -86,12 +86,17 @@ _logos = st.integers(1, 9).map(lambda width: b64encode(png(width)).decode())
 _archived = st.one_of(st.just({}), st.booleans().map(lambda flag: {"archived": flag}))
 
 
+# Actions with characters that TOML has to quote.
+timers = st.dictionaries(_keys, st.one_of(st.just("keep"), st.integers(1, 15_552_000)), min_size=1, max_size=3)
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """The document of a catalogue file without mistakes."""
     cards = draw(st.lists(_card_keys, max_size=3, unique=True))
     agents = draw(st.lists(_keys, max_size=3, unique=True))
     taxes = draw(st.lists(_printed, max_size=2, unique=True))
+    graded = {name: draw(st.lists(_keys, max_size=3, unique=True)) for name in agents}
 
     def optional(name: str, values: st.SearchStrategy[Any]) -> dict[str, Any]:
         return {name: draw(values)} if draw(st.booleans()) else {}
@@ -103,7 +108,16 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         return optional("tax", st.sampled_from(taxes)) if taxes else {}
 
     def priced() -> list[dict[str, Any]]:
-        return [{"agent": name} | draw(entries()) | taxed() for name in some(agents)]
+        found: list[dict[str, Any]] = []
+        for name in some(agents):
+            grades = [{}, *[{"grade": grade} for grade in some(graded[name])]]
+            found += [{"agent": name} | grade | draw(entries()) | taxed() for grade in grades]
+        return found
+
+    def rule(grades: list[str]) -> dict[str, Any]:
+        if not grades:
+            return {"condition": draw(conditions)}
+        return {"grades": [{"key": key, "condition": draw(conditions)} | optional("name", _keys) for key in grades]}
 
     def recurring() -> dict[str, Any]:
         keys = draw(st.lists(_keys, max_size=2, unique=True))
@@ -136,7 +150,8 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     def own_terms(name: str) -> dict[str, Any]:
         given = optional("name", _keys) | optional("settlement_period", st.integers(1, 9))
         given |= optional("attribution_method", st.sampled_from(["first", "sum"]))
-        return {"agent": name} | (given or {"condition": draw(conditions)})
+        given |= optional("timers", st.one_of(st.just({}), timers))
+        return {"agent": name} | (given or rule(draw(st.sampled_from([[], graded[name]]))))
 
     return optional("seller", st.just(seller())) | {
         "taxes": [
@@ -157,8 +172,10 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             for key in draw(st.lists(_keys, max_size=3, unique=True))
         ],
         "agents": [
-            {"key": key, "condition": draw(conditions)}
+            {"key": key}
+            | rule(graded[key])
             | optional("name", _keys)
+            | optional("timers", timers)
             | optional("settlement_period", st.integers(1, 15_552_000))
             | optional("attribution_method", st.sampled_from(["first", "sum"]))
             | draw(_archived)

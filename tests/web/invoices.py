@@ -52,7 +52,7 @@ def confirmed(row: Row, customer: str) -> bytes:
             holds=True,
             customer_key=customer,
             contract=bytes(32),
-            price=bytes(32),
+            prices=bytes(32),
             opened_at=at,
             settles_at=at,
             processed_at=at,
@@ -63,6 +63,7 @@ def confirmed(row: Row, customer: str) -> bytes:
             total=None,
             lag=0,
             is_repaired=False,
+            grade=None,
             tailed=0,
             tail=b"",
         )

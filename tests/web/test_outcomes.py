@@ -61,6 +61,7 @@ def test_the_list_has_the_newest_first_with_what_each_is(full: ApiServer) -> Non
         "unit": "3",
         "amount": "2.99",
         "currency": "EUR",
+        "grade": None,
     }
     assert found["data"][1]["scheduled_resolution"] == "CONFIRMED"
 

@@ -247,11 +247,11 @@ class Scope:
         """Return the stored outcome, or None if its terms are missing, which is reported."""
         try:
             contract = self.catalogue.contract(record.contract_hash)
-            price = self.catalogue.price_by_hash(record.price_hash)
+            prices = tuple([self.catalogue.price_by_hash(digest) for digest in record.price_hashes])
         except KeyError as missing:
             self.differ(key, "terms", "in the catalogue", f"unknown: {missing}")
             return None
-        return restore_outcome(key, record, contract, price)
+        return restore_outcome(key, record, contract, prices)
 
 
 def accepted_count(fates: Counter[str]) -> int:

@@ -125,4 +125,5 @@ def line_row(one: AssignedLine) -> Row:
         unit=line.unit,
         working=line.working or None,
         repaired_at=None if line.repaired_at is UNSET else instant.parse(line.repaired_at),
+        grade=line.grade,
     )

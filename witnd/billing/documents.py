@@ -79,8 +79,8 @@ class InvoiceDocuments:
             customer_email=data.customer_email,
             agent_name=self._agent_name(at),
             price_of=self._price,
-            terms_of=lambda agent: period_terms(
-                self._catalogue, invoice.customer_key, invoice.currency, GroupKey(agent), invoice.end
+            terms_of=lambda agent, grade: period_terms(
+                self._catalogue, invoice.customer_key, invoice.currency, GroupKey(agent, grade), invoice.end
             ),
             tax_of=RowTaxes(self._catalogue, shown, self._now).shown,
             data=data,

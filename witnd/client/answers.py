@@ -22,6 +22,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     unit: str | None
     amount: str | None
     currency: str | None
+    grade: str | None = None
 
 
 class OutcomeDetail(Struct, frozen=True, kw_only=True):

@@ -82,8 +82,16 @@ class Actor(Outcome):
 
     __slots__ = ("dirty", "indexed", "indexed_deadline", "is_stale", "marks", "slot", "tail", "tailed", "touched")
 
-    def __init__(self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int) -> None:
-        super().__init__(key, customer_key, contract, price, opened_at)
+    def __init__(
+        self,
+        key: str,
+        customer_key: str,
+        contract: Contract,
+        price: Price,
+        opened_at: int,
+        graded: tuple[Price, ...] | None = None,
+    ) -> None:
+        super().__init__(key, customer_key, contract, price, opened_at, graded)
         self.marks: Marks | None = None
         self.slot: int | None = None  # instant of its valid entry in the deadlines
         self.tail = b""

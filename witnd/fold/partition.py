@@ -282,7 +282,7 @@ class Partition:
     def _open(self, step: Step, held: Held, ms: int, customer: str, terms: Terms) -> Actor:
         """Open the outcome at `ms` and apply its held events in log order, without checking deadlines in between."""
         # Interned: all outcomes of a customer share the text, which is compared with that of each event.
-        actor = Actor(held.key, intern(customer), terms.contract, terms.price, ms)
+        actor = Actor(held.key, intern(customer), terms.contract, terms.price, ms, terms.graded)
         actor.touched = held.touched
         self.known[held.key] = actor
         self.counters["OPEN"] += 1

@@ -9,8 +9,7 @@ from witnd.app.catalogue.change import SEED_BYTES, refused
 from witnd.app.errors import all_invalid, unavailable
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.catalogue.checks.own_prices import currency_mistakes
-from witnd.domain.catalogue.checks.zero_price import catalogue_warnings
+from witnd.domain.catalogue.checks.change import change_mistakes, change_warnings
 from witnd.domain.catalogue.file import CatalogueFile, parse, reference_mistakes
 from witnd.domain.catalogue.plan import Change, Plan, plan
 from witnd.domain.values.mistake import Mistake
@@ -47,10 +46,10 @@ async def apply(
         file = parse_file(raw, current)
         if wrong := (*file.mistakes, *reference_mistakes(file, current)):
             raise all_invalid(wrong)
-        if currencies := currency_mistakes(current, file.items, at):
-            raise all_invalid(currencies)
+        if mistakes := change_mistakes(current, file.items, at):
+            raise all_invalid(mistakes)
         planned = plan(current, file.items, seed=seed, at=at, now_ms=now_ms)
-        warnings = catalogue_warnings(current, file.items, at)
+        warnings = change_warnings(current, file.items, at)
         before.update({(one.kind, one.key): current.entry(one.kind, one.key, at) for one in planned.changes})
         return () if is_dry_run else planned.changes
 

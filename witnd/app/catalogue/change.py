@@ -16,10 +16,12 @@ from witnd.app.errors import Refused, all_invalid, invalid
 from witnd.app.services import Services
 from witnd.domain.catalogue import file as catalogue_file
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.catalogue.checks.own_prices import OWN_AMOUNTS, currency_mistakes
+from witnd.domain.catalogue.checks.change import change_mistakes
+from witnd.domain.catalogue.checks.own_prices import OWN_AMOUNTS
 from witnd.domain.catalogue.file import Item, reference_mistakes
 from witnd.domain.catalogue.plan import Change as Planned
 from witnd.domain.catalogue.plan import Plan, plan
+from witnd.domain.catalogue.terms.grades import without_replaced
 from witnd.domain.pricing.ratecard import DIGITS
 from witnd.domain.pricing.recurring import input_content
 from witnd.domain.values import instant
@@ -96,9 +98,9 @@ async def change(
             content.pop(OVERLAP, None)
         more = {} if amend is None else amend(old.content)
         named = {kind.key_name: key} if kind.key_name else {}
-        read = _read(catalogue, kind, {**content, **given, **more, **named}, wrong)
+        read = _read(catalogue, kind, {**without_replaced(content, given), **given, **more, **named}, wrong)
         rewritten = all(name in given for name in OWN_AMOUNTS if read.content.get(name))
-        return Item(kind=read.kind, key=key, archived=old.archived, content=read.content, path="", rewritten=rewritten)
+        return replace(read, key=key, archived=old.archived, rewritten=rewritten)
 
     return await _write(services, author, kind, what, item, effective_from)
 
@@ -159,8 +161,8 @@ async def _write(
     def decide(current: Catalogue, at: int) -> tuple[Planned, ...]:
         nonlocal planned
         wanted = item(current, at)
-        if currencies := currency_mistakes(current, [wanted], at):
-            raise all_invalid(currencies)
+        if mistakes := change_mistakes(current, [wanted], at):
+            raise all_invalid(mistakes)
         found = plan(current, [wanted], seed=seed, at=at, now_ms=now_ms)
         planned = wanted, current.entry(kind.name, wanted.key, at), found
         if found.changes and effective_from in current.instants(kind.name, wanted.key):

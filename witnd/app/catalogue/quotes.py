@@ -28,6 +28,8 @@ from witnd.domain.values.money import decimal_string, exact_sum, minor_text, pla
 # A second of reckoning; more outcomes of a period say nothing new.
 MOST_OUTCOMES: Final = 10_000
 LINES_MAX: Final = 100
+# The fields of a question.
+QUESTION: Final = ("agent", "grade", "outcomes", "units")
 _ONE: Final = Decimal(1)
 
 
@@ -57,6 +59,7 @@ class QuoteAnswer(Struct, frozen=True, kw_only=True):
     outcomes; `lines_left_out` is the number of the others."""
 
     agent: str
+    grade: str | None
     price: dict[str, Any]
     price_hash: str
     words: str
@@ -74,15 +77,16 @@ class QuoteAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """The agent, and the units of its outcomes."""
+    """The agent, the grade, and the units of its outcomes."""
 
     agent: str | None
+    grade: str | None
     units: tuple[Decimal, ...]
 
 
 def question(table: Table) -> Question:
-    """Read `agent` and `outcomes` or `units`. Mistakes are added to the table."""
-    agent = table.optional_text("agent")
+    """Read `agent`, `grade` and `outcomes` or `units`. Mistakes are added to the table."""
+    agent, grade = table.optional_text("agent"), table.optional_text("grade")
     count, raw = table.get("outcomes"), table.get("units")
     limits = f"from 1 to {MOST_OUTCOMES}"
     if raw is None:
@@ -92,14 +96,14 @@ def question(table: Table) -> Question:
         elif not isinstance(count, int) or not whole or not 1 <= count <= MOST_OUTCOMES:
             table.refuse("outcomes", f"must be a whole number {limits}, got {short_repr(count)}")
         else:
-            return Question(agent=agent, units=(_ONE,) * count)
-        return Question(agent=agent, units=())
+            return Question(agent=agent, grade=grade, units=(_ONE,) * count)
+        return Question(agent=agent, grade=grade, units=())
     if count is not None:
         table.refuse("units", "cannot be combined with `outcomes`")
     if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_OUTCOMES:
         table.refuse("units", f'must be a list of decimal strings such as ["1", "2.5"], {limits} of them')
-        return Question(agent=agent, units=())
-    return Question(agent=agent, units=tuple([_unit(table, place, one) for place, one in enumerate(raw)]))
+        return Question(agent=agent, grade=grade, units=())
+    return Question(agent=agent, grade=grade, units=tuple([_unit(table, place, one) for place, one in enumerate(raw)]))
 
 
 def _unit(table: Table, place: int, raw: object) -> Decimal:
@@ -116,7 +120,7 @@ def _unit(table: Table, place: int, raw: object) -> Decimal:
 def unsaved(raw: Mapping[str, Any], stored: Mapping[str, int] = MappingProxyType({})) -> QuoteAnswer:
     """Quote a card from the request. Raise with every mistake. `stored`: the currencies of the saved card, with their
     digits."""
-    table = Table(raw, "", ("key", "currency", "entries", "agent", "outcomes", "units"))
+    table = Table(raw, "", ("key", "currency", "entries", *QUESTION))
     asked = question(table)
     key = table.optional_text("key") or "unsaved"
     content, wrong = read_rate_card(key, {name: raw.get(name) for name in ("currency", "entries")}, "", stored)
@@ -126,21 +130,44 @@ def unsaved(raw: Mapping[str, Any], stored: Mapping[str, int] = MappingProxyType
 
 
 def answered(card: RateCard, asked: Question) -> QuoteAnswer:
-    return told(quote(price_of(card, asked.agent), asked.units))
+    return told(quote(price_of(card, asked.agent, asked.grade), asked.units))
 
 
-def price_of(card: RateCard, agent: str | None) -> Price:
-    """Return the price of an agent. The agent is optional if the card has one entry."""
-    if agent is None and len(card.prices) == 1:
-        return next(iter(card.prices.values()))
+def price_of(card: RateCard, agent: str | None, grade: str | None = None) -> Price:
+    """Return the price of an agent. The agent is optional if the card has one entry, and so is the grade if the agent
+    has one."""
+    prices = card.prices
+    if agent is None and grade is None and len(prices) == 1:
+        return prices[0]
+    if agent is None and len(card.entries) == 1:
+        agent = next(iter(card.entries))
     if agent is None:
-        raise all_invalid([Mistake("agent", f"is required, because the rate card has {len(card.prices)} entries")])
-    if agent not in card.prices:
+        raise all_invalid([Mistake("agent", f"is required, because the rate card has {len(prices)} entries")])
+    if agent not in card.entries:
         raise all_invalid([Mistake("agent", f"{short_repr(agent)} has no entry on the rate card")])
-    return card.prices[agent]
+    return _graded(card.entries[agent], agent, grade)
 
 
-def price_at(catalogue: Catalogue, agent: str, card_key: str | None, customer_key: str | None, at: int) -> Price:
+def _graded(entries: Mapping[str | None, Price], agent: str, grade: str | None) -> Price:
+    """Return the price of a grade: its own, else that of the entry without grade."""
+    found = entries.get(grade) or entries.get(None)
+    if found is None and grade is None and len(entries) == 1:
+        found = next(iter(entries.values()))
+    if found is not None:
+        return found
+    names = ", ".join(sorted(short_repr(one) for one in entries if one is not None))
+    problem = "is required" if grade is None else f"{short_repr(grade)} has no price"
+    raise all_invalid([Mistake("grade", f"{problem}; agent {short_repr(agent)} has prices for {names}")])
+
+
+def price_at(
+    catalogue: Catalogue,
+    agent: str,
+    card_key: str | None,
+    customer_key: str | None,
+    at: int,
+    grade: str | None = None,
+) -> Price:
     """Return the price that an outcome opening at an instant would freeze: on a card, for a customer, or for a customer
     with another card."""
     card = None if card_key is None else catalogue.rate_card(card_key, at)
@@ -149,18 +176,19 @@ def price_at(catalogue: Catalogue, agent: str, card_key: str | None, customer_ke
     if customer_key is None:
         if card is None:
             raise invalid("", "a rate card or a customer is required")
-        return card.prices.get(agent) or _unpriced(agent, f"rate card {card_key}", sorted(card.prices))
+        entries = card.entries.get(agent) or _unpriced(agent, f"rate card {card_key}", sorted(card.entries))
+        return _graded(entries, agent, grade)
     customer = catalogue.customer(customer_key, at)
     if customer is None:
         raise _missing(catalogue, CUSTOMER, customer_key)
     if card_key is not None:
         customer = replace(customer, rate_card=card_key)
-    found = catalogue.price(customer, agent, at)
+    found = catalogue.entries(customer, agent, at)
     if found == HeldReason.NO_RATE_CARD:
         raise Refused("CONFLICT", f"customer {customer_key} has no rate card in effect", remedy="give a rate card")
     if isinstance(found, HeldReason):
         _unpriced(agent, f"customer {customer_key}", catalogue.keys("agent"))
-    return found
+    return _graded(found, agent, grade)
 
 
 def _missing(catalogue: Catalogue, kind: Kind, key: str) -> Refused:
@@ -195,6 +223,7 @@ def told(quoted: Quote, lines_max: int | None = LINES_MAX) -> QuoteAnswer:
     shown = list(zip(quoted.units, quoted.lines, strict=True))[:lines_max]
     return QuoteAnswer(
         agent=price.agent,
+        grade=price.grade,
         price=price.content,
         price_hash=price.hash,
         words=price_text(price),

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from witnd.app.errors import all_invalid
 from witnd.domain.catalogue.condition import condition_text
-from witnd.domain.catalogue.contract import Contract, read_agent
+from witnd.domain.catalogue.contract import FIELDS, Contract, read_agent
 from witnd.domain.outcomes.event import Event, Refusal
 from witnd.domain.outcomes.event import read as read_event
 from witnd.domain.outcomes.explain import ExplainedEvent, Names
@@ -22,7 +22,7 @@ from witnd.domain.values.mistake import Mistake
 MOST_EVENTS: Final = 100
 # Leaves × events: each is told, so this bounds the answer.
 MOST_ANSWERS: Final = 10_000
-_FIELDS: Final = ("name", "condition", "attribution_method", "settlement_period", "events")
+_FIELDS: Final = (*FIELDS, "events")
 _SECOND: Final = 1000
 
 
@@ -49,14 +49,15 @@ class Tried(Struct, frozen=True, kw_only=True):
 
 
 class TrialAnswer(Struct, frozen=True, kw_only=True):
-    """`status`: the status after the last event. `would_be`: the result if no other event arrives. `unit`: the units
-    that it would be billed for if confirmed."""
+    """`status`: the status after the last event. `would_be`: the result if no other event arrives. `grade`: the grade
+    of the outcome if confirmed, null without grades. `unit`: the units that it would be billed for if confirmed."""
 
     condition_words: str
     events: list[Tried]
     holds: bool
     status: str
     would_be: str
+    grade: str | None
     settles_at: str | None
     unit: str
     unit_words: str
@@ -83,6 +84,7 @@ def answered(raw: dict[str, Any], now_ms: int, names: Names | None = None) -> Tr
         holds=trial.holds,
         status=trial.status,
         would_be=trial.would_be,
+        grade=trial.grade,
         settles_at=trial.settles_at,
         unit=trial.unit,
         unit_words=trial.unit_words,

@@ -151,11 +151,15 @@ async def override_tax(
     check_reason(reason)
     catalogue = await services.learned()
     _check_tax(tax, catalogue)
+    price = None if row.price_hash is None else catalogue.price_by_hash(row.price_hash)
     own = RowTaxes(catalogue, invoice, services.now_ms()).own(row)
+    grade = None if price is None else price.grade
 
     def decide(seen: Snapshot) -> Decision:
         table = tax_table(catalogue, seen.invoice, seen.at)
-        return manual.override_tax(seen.invoice, row, own, tax, reason, table, credited=seen.credited(row.id))
+        return manual.override_tax(
+            seen.invoice, row, own, tax, reason, table, credited=seen.credited(row.id), grade=grade
+        )
 
     done = await do(services, author, invoice, "override_tax", decide, rows=[row.id], dry_run=dry_run)
     after = done.invoice

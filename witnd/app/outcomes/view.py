@@ -1,18 +1,18 @@
 """Outcomes as JSON: a row of a list, and one outcome with its explanation."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.outcomes.frozen_terms import Terms, terms
 from witnd.app.outcomes.on_hold import OnHold, damaged, on_hold
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.explain import BilledUnit, Explainer, Reasoning
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import Line, Resolution, resolve
-from witnd.domain.pricing.working import price_text
-from witnd.domain.values import instant, money
+from witnd.domain.values import instant
 from witnd.store.deliveries.reads import Deliveries, FoundDelivery
 from witnd.store.errors import Unreadable
 from witnd.store.invoices.reads import Invoices
@@ -45,24 +45,7 @@ class Listed(Struct, frozen=True, kw_only=True):
     unit: str | None
     amount: str | None
     currency: str | None
-
-
-class Terms(Struct, frozen=True, kw_only=True):
-    """The terms that the outcome froze when it opened."""
-
-    agent_key: str
-    agent_name: str
-    settlement_period: int
-    attribution_method: str
-    condition: list[dict[str, Any]]
-    contract_hash: str
-    rate_card: str
-    price: dict[str, Any]
-    price_per_unit: str | None
-    price_words: str
-    currency: str
-    digits: int
-    price_hash: str
+    grade: str | None
 
 
 class HeldEvent(Struct, frozen=True, kw_only=True):
@@ -136,25 +119,7 @@ def listed(partition: int, outcome: Outcome) -> Listed:
         unit=None if line is None else line.unit,
         amount=None if line is None else line.amount,
         currency=None if line is None else line.currency,
-    )
-
-
-def terms(outcome: Outcome) -> Terms:
-    contract, price = outcome.contract, outcome.price
-    return Terms(
-        agent_key=contract.agent,
-        agent_name=contract.name,
-        settlement_period=contract.settlement_period,
-        attribution_method=contract.attribution_method,
-        condition=contract.condition,
-        contract_hash=contract.hash,
-        rate_card=price.rate_card,
-        price=price.content,
-        price_words=price_text(price),
-        price_per_unit=None if price.price_per_unit is None else money.plain(price.price_per_unit),
-        currency=price.currency,
-        digits=price.exponent,
-        price_hash=price.hash,
+        grade=None if line is None else line.grade,
     )
 
 

@@ -24,7 +24,7 @@ from witnd.store.records.line_position import LinePosition, line_digest
 # Fields that a line and its row share. The last four only if the line has an amount.
 CONTENT: Final = (
     "outcome_key", "agent_key", "resolved_at", "unit", "rate_card", "price_hash", "contract_hash", "rated",
-    "repaired_at", "price_per_unit", "amount", "amount_exact", "working",
+    "repaired_at", "grade", "price_per_unit", "amount", "amount_exact", "working",
 )  # fmt: skip
 
 Content: TypeAlias = tuple[Any, ...]
@@ -48,7 +48,7 @@ def line_content(item: StreamLine) -> Content:
     priced = _UNPRICED if line.rated == "at_close" else _price_content(line, line.working or None)
     return (
         line.outcome_key, line.agent_key, line.resolved_at, line.unit, line.rate_card, line.price_hash,
-        line.contract_hash, line.rated, line.repaired_at or None, *priced,
+        line.contract_hash, line.rated, line.repaired_at or None, line.grade, *priced,
     )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def row_content(row: Row) -> Content:
     priced = _UNPRICED if row.rated == "at_close" else _price_content(row, row.working)
     return (
         row.outcome_key, row.agent_key, _instant(row.resolved_at), row.unit, row.rate_card, row.price_hash,
-        row.contract_hash, row.rated, _instant(row.repaired_at), *priced,
+        row.contract_hash, row.rated, _instant(row.repaired_at), row.grade, *priced,
     )  # fmt: skip
 
 

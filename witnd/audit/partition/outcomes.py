@@ -150,9 +150,16 @@ def _check_terms(scope: Scope, outcome: Outcome, opened_at: int) -> None:
     if customer is None:
         scope.differ(key, f"customer at {when}", "in effect", f"unknown: {outcome.customer_key}")
         return
-    price = catalogue.price(customer, outcome.contract.agent, opened_at)
-    expected = price if isinstance(price, str) else price.hash
-    scope.compare(key, f"price at {when}", expected, outcome.price.hash)
+    entries = catalogue.entries(customer, outcome.contract.agent, opened_at)
+    if isinstance(entries, str):
+        scope.compare(key, f"price at {when}", entries, outcome.price.hash)
+        return
+    grades = [None] if outcome.contract.grades is None else [grade["key"] for grade in outcome.contract.grades]
+    for place, grade in enumerate(grades):
+        price = entries.get(grade) or entries.get(None)
+        found = outcome.price if outcome.graded is None else outcome.graded[place]
+        of = "price" if grade is None else f"price of grade {grade}"
+        scope.compare(key, f"{of} at {when}", "none" if price is None else price.hash, found.hash)
 
 
 # -- deliveries ----------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ _CHUNK: Final = 32_768
 class Bill(Struct, frozen=True, kw_only=True):
     """An invoice with its rows and names.
 
-    If `price_of` returns None, only amounts are shown. `terms_of` returns the price of an agent in effect at the end of
-    the period. `data`: its parties and taxes. `logo`: that of the seller, the base64 text of a PNG.
+    If `price_of` returns None, only amounts are shown. `terms_of` returns the price of an agent and grade in effect
+    at the end of the period. `data`: its parties and taxes. `logo`: that of the seller, the base64 text of a PNG.
     """
 
     invoice: Invoice
@@ -36,7 +36,7 @@ class Bill(Struct, frozen=True, kw_only=True):
     customer_email: str | None = None
     agent_name: Callable[[str], str] = str  # by its key
     price_of: Callable[[str], Price | None] = lambda _: None
-    terms_of: Callable[[str], Price | None] = lambda _: None
+    terms_of: Callable[[str, str | None], Price | None] = lambda _agent, _grade: None
     tax_of: Callable[[Row], str | None] = lambda row: row.tax  # the key of a row's tax
     data: IssueData | None = None
     logo: str | None = None

@@ -10,6 +10,7 @@ from witnd.billing.export.bill import WITHOUT_AGENT, Bill
 from witnd.billing.export.sections import Group, PriceSum
 from witnd.billing.export.tax_view import key_lines, tax_lines
 from witnd.domain.invoices.invoice import Row
+from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.working import adjustment_title, working_text
 from witnd.domain.values.money import exact_sum
 
@@ -55,16 +56,25 @@ class GroupView(Struct, frozen=True, kw_only=True):
 
 def group_view(bill: Bill, group: Group) -> GroupView:
     prices = [_price(bill, one) for one in group.prices.values()]
-    terms = bill.terms_of(group.agent_key) or bill.price_of(group.last_price)
-    if terms is not None and prices:
-        # The bounds are those of the period, whatever price an outcome has.
-        prices[-1].price_lines.extend(wording.period_lines(terms))
+    for place, terms in _period_terms(bill, group).items():
+        prices[place].price_lines.extend(wording.period_lines(terms))
     return GroupView(
         name=wording.show_control_characters(bill.agent_name(group.agent_key)),
         prices=prices,
         parts=[_part(bill, row) for row in group.adjustments],
         total=wording.money(group.total, bill.invoice.digits),
     )
+
+
+def _period_terms(bill: Bill, group: Group) -> dict[int, Price]:
+    """Return the price in effect at the end of the period for each grade that an entry names, by the place of the last
+    sum under such an entry: the bounds of a period are those, whatever price an outcome has."""
+    last: dict[str | None, tuple[int, str]] = {}
+    for place, one in enumerate(group.prices.values()):
+        price = bill.price_of(one.price_hash)
+        last[None if price is None else price.grade] = place, one.price_hash
+    found = {place: bill.terms_of(group.agent_key, grade) or bill.price_of(by) for grade, (place, by) in last.items()}
+    return {place: terms for place, terms in found.items() if terms is not None}
 
 
 def charges_view(bill: Bill, charges: Sequence[Row]) -> list[GroupView]:
@@ -88,8 +98,11 @@ def manual_view(bill: Bill, row: Row) -> ManualView:
 
 def _price(bill: Bill, one: PriceSum) -> PriceView:
     price = bill.price_of(one.price_hash)
+    outcomes = wording.count(one.outcomes, "outcome")
+    if one.grade is not None:
+        outcomes += f", grade {wording.show_control_characters(one.grade)}"
     return PriceView(
-        outcomes=wording.count(one.outcomes, "outcome"),
+        outcomes=outcomes,
         units=wording.quantity(one.units),
         unit_price="" if price is None else wording.unit_price(price),
         price_lines=[*([] if price is None else wording.usage_lines(price)), *key_lines(bill, one.tax)],

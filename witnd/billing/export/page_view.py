@@ -240,9 +240,11 @@ def section_view(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> SectionV
 
 async def _rows(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> AsyncIterator[RowView]:
     digits = bill.invoice.digits
-    has_taxes = len({tax for _, tax in group.prices}) > 1
+    has_taxes = len({one.tax for one in group.prices.values()}) > 1
     async for row in rows:
         how = [] if row.working is None else [wording.format_numbers(working_text(row.working))]
+        if row.grade is not None:
+            how.append(f"grade {wording.show_control_characters(row.grade)}")
         if has_taxes:
             how += tax_lines(bill, row)
         yield RowView(

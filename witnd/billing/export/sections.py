@@ -21,10 +21,11 @@ _ZERO: Final = Decimal(0)
 
 
 class PriceSum(Struct, kw_only=True):
-    """The outcomes of a group under one price and tax key. `amount` is that of rated outcomes."""
+    """The outcomes of a group under one price and tax key, with one grade. `amount` is that of rated outcomes."""
 
     price_hash: str
     tax: str | None
+    grade: str | None = None
     outcomes: int = 0
     unrated: int = 0
     units: Decimal = _ZERO
@@ -40,11 +41,12 @@ class PriceSum(Struct, kw_only=True):
 
 
 class Group(Struct, kw_only=True):
-    """One agent, with its prices and taxes by first appearance. `last_price`: the hash of the last outcome's price."""
+    """One agent, with its prices, taxes and grades by first appearance. `last_price`: the hash of the last outcome's
+    price."""
 
     agent_key: str
     last_price: str = ""
-    prices: dict[tuple[str, str | None], PriceSum] = field(default_factory=dict)
+    prices: dict[tuple[str, str | None, str | None], PriceSum] = field(default_factory=dict)
     adjustments: list[Row] = field(default_factory=list)  # at most a fee per tier, and a minimum or a cap
 
     @property
@@ -73,9 +75,10 @@ class Group(Struct, kw_only=True):
             self.adjustments.append(row)
             return
         price = row.price_hash or ""
-        found = self.prices.get((price, tax))
+        key = price, tax, row.grade
+        found = self.prices.get(key)
         if found is None:
-            found = self.prices[price, tax] = PriceSum(price_hash=price, tax=tax)
+            found = self.prices[key] = PriceSum(price_hash=price, tax=tax, grade=row.grade)
         found.count(row)
         self.last_price = price
 

@@ -13,6 +13,8 @@ from witnd.cli.catalogue.versions import Asked, View, ask, one_version_options, 
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.seller import SELLER_KEY
+from witnd.domain.catalogue.terms.grades import GRADES, condition_of, grade_name
+from witnd.domain.catalogue.terms.timers import timer_text
 from witnd.domain.catalogue.versions.history import Version, customers_with_own_terms
 from witnd.domain.pricing.ratecard import RateCard
 from witnd.domain.pricing.working import price_text
@@ -22,10 +24,14 @@ from witnd.domain.values.png import png_text
 
 def _agent_words(version: Version) -> list[str]:
     content = version.content
+    grades = [f"grade {grade_name(grade)}: {condition_text(grade['condition'])}" for grade in content.get(GRADES, ())]
+    timers = [f"after {action}: {timer_text(timer)}" for action, timer in content.get("timers", {}).items()]
     return [
         f"hash {version.hash}",
-        f"billable when {condition_text(content['condition'])}",
+        f"billable when {condition_text(condition_of(content))}",
+        *grades,
         f"settles after {duration_text(content['settlement_period'])} without an event",
+        *timers,
     ]
 
 
@@ -43,7 +49,7 @@ def _seller_document(version: Version) -> dict[str, Any]:
 def _card_words(version: Version) -> list[str]:
     # Whose card it is makes no difference to what its prices say.
     prices = RateCard.from_content("", version.content).prices
-    return [f"{agent}: {price_text(price)}" for agent, price in prices.items()]
+    return [f"{price.title}: {price_text(price)}" for price in prices]
 
 
 AGENTS = View(
@@ -53,10 +59,14 @@ AGENTS = View(
         version.content["name"],
         duration_text(version.content["settlement_period"]),
         version.content["attribution_method"],
-        condition_text(version.content["condition"]),
+        condition_text(condition_of(version.content)),
     ),
     words=_agent_words,
-    also=lambda version: {"condition_words": condition_text(version.content["condition"])},
+    also=lambda version: {
+        "condition": condition_of(version.content),
+        "condition_words": condition_text(condition_of(version.content)),
+        **{name: version.content.get(name) for name in (GRADES, "timers")},
+    },
     related=("customers with terms of their own", "customers", customers_with_own_terms),
 )
 CUSTOMERS = View(
@@ -109,7 +119,7 @@ def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None
       {"key", "before": VERSION, "after": VERSION, "changes": [{"path", "before", "after"}…]}.
       VERSION: "version", "effective_from", "until", "standing": "in effect", "past" or "scheduled",
       "archived", "hash", "name", "settlement_period", "attribution_method", "condition",
-      "condition_words"
+      "condition_words", "grades", "timers"
 
     \b
     Examples:

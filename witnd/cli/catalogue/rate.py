@@ -30,6 +30,7 @@ _SHOWN: Final = 10
 class _Asked(Struct, frozen=True, kw_only=True):
     card: str | None
     agent: str
+    grade: str | None
     customer: str | None
     units: tuple[Decimal, ...]
 
@@ -49,6 +50,7 @@ def _quantities(_ctx: click.Context, _param: click.Parameter, value: str | None)
 @click.command()
 @click.argument("names", nargs=-1, type=TEXT, metavar="[CARD] AGENT [COUNT]", required=True)
 @click.option("--units", callback=_quantities, metavar="U,U,…", help="Units of each outcome; replaces COUNT.")
+@click.option("--grade", type=TEXT, metavar="KEY", help="Use the price of this grade.")
 @click.option("--customer", type=TEXT, metavar="KEY", help="Use the prices of this customer; CARD is then optional.")
 @click.option(
     "--file",
@@ -64,6 +66,7 @@ def rate(
     *,
     names: tuple[str, ...],
     units: tuple[Decimal, ...] | None,
+    grade: str | None,
     customer: str | None,
     path: Path | None,
     at: int | None,
@@ -77,7 +80,7 @@ def rate(
     The command writes nothing and needs no daemon.
 
     \b
-    JSON: {"agent", "price": what price_hash covers, "price_hash", "words", "currency", "digits", "outcomes",
+    JSON: {"agent", "grade", "price": what price_hash covers, "price_hash", "words", "currency", "digits", "outcomes",
       "units", "rated", "rows": [{"what", "quantity", "price", "amount"}…], "lines": [{"unit",
       "price_per_unit", "amount", "amount_exact", "working", "words"}…], "lines_left_out": 0,
       "adjustments": [{"kind", "amount", "amount_exact", "working", "words"}…], "total",
@@ -88,9 +91,10 @@ def rate(
       witnd rate standard support 250
       witnd rate standard support --units 3,5,7.5
       witnd rate support 250 --customer acme
+      witnd rate standard support 250 --grade solved
       witnd rate standard support 250 --file catalogue.toml --json
     """
-    asked = _asked(names, units, customer)
+    asked = _asked(names, units, customer, grade)
     answer = run(_answer(asked, config_path, at)) if path is None else _answer_from(path, asked, at)
     if json_output:
         as_json(answer)
@@ -98,7 +102,7 @@ def rate(
         _tell(answer, every_line)
 
 
-def _asked(names: Sequence[str], units: tuple[Decimal, ...] | None, customer: str | None) -> _Asked:
+def _asked(names: Sequence[str], units: tuple[Decimal, ...] | None, customer: str | None, grade: str | None) -> _Asked:
     """Parse the arguments: the count comes last, unless --units replaces it."""
     first, last = list(names), None
     if units is None:
@@ -113,7 +117,7 @@ def _asked(names: Sequence[str], units: tuple[Decimal, ...] | None, customer: st
     if len(first) != 2:
         _usage("give CARD AGENT COUNT; CARD is optional with --customer, and --units replaces COUNT")
     card, agent = first
-    return _Asked(card=card or None, agent=agent, customer=customer, units=units)
+    return _Asked(card=card or None, agent=agent, grade=grade, customer=customer, units=units)
 
 
 def _usage(problem: str) -> NoReturn:
@@ -135,7 +139,7 @@ def _answer_from(path: Path, asked: _Asked, at: int | None) -> QuoteAnswer:
 
 
 def _quoted(catalogue: Catalogue, asked: _Asked, at: int) -> QuoteAnswer:
-    price = price_at(catalogue, asked.agent, asked.card, asked.customer, at)
+    price = price_at(catalogue, asked.agent, asked.card, asked.customer, at, asked.grade)
     return told(quote(price, asked.units), lines_max=None)
 
 
@@ -149,7 +153,8 @@ def _tell(answer: QuoteAnswer, every_line: bool) -> None:
         if price.get("customer") is None
         else f"individual price of {price['customer']}"
     )
-    click.echo(printable(f"{answer.agent}, {whence}: {answer.words} ({answer.currency})"))
+    grade = "" if answer.grade is None else f" ({answer.grade})"
+    click.echo(printable(f"{answer.agent}{grade}, {whence}: {answer.words} ({answer.currency})"))
     units = f"{answer.units} unit{'' if answer.units == '1' else 's'}"
     click.echo(f"{count} outcome{'' if count == 1 else 's'} with {units}, {_WHEN[answer.rated]}")
     click.echo()

@@ -3,6 +3,7 @@
 Strings and numbers are spelled by tomli_w. What stands in the document is left to `catalogue_file`.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ import tomli_w
 _WIDTH = 100
 _STEP = 4
 # Fields that are tables with a head of their own.
-_TABLES = ("agents", "billing")
+_TABLES = ("agents", "billing", "timers")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 def written(document: Mapping[str, Any]) -> Iterator[str]:
@@ -35,7 +37,7 @@ def _table(head: str, name: str, table: Mapping[str, Any]) -> Iterator[str]:
     inner = {field: value for field, value in table.items() if field in _TABLES}
     for field, value in table.items():
         if field not in inner:
-            yield f"{field} = {_value(value, spread=True)}"
+            yield f"{_key(field)} = {_value(value, spread=True)}"
     for field, tables in inner.items():
         yield from _tables(f"{name}.{field}", tables)
 
@@ -53,6 +55,13 @@ def _value(value: object, indent: int = 0, *, spread: bool = False) -> str:
     return tomli_w.dumps({"value": value}).removeprefix("value = ").rstrip("\n")
 
 
+def _key(name: str) -> str:
+    """Return a key, in quotes if it needs them: actions of timers can have any character."""
+    return name if _BARE_KEY.fullmatch(name) else _value(name)
+
+
 def _fields(table: Mapping[str, Any], indent: int, *, spread: bool) -> str:
     """An inline table. It may not be broken, but the lists in it may."""
-    return "{ " + ", ".join([f"{name} = {_value(one, indent, spread=spread)}" for name, one in table.items()]) + " }"
+    return (
+        "{ " + ", ".join([f"{_key(name)} = {_value(one, indent, spread=spread)}" for name, one in table.items()]) + " }"
+    )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from witnd.app.outcomes.frozen_terms import Terms
 from witnd.app.outcomes.list import keys_of, one
-from witnd.app.outcomes.view import Explained, Listed, OnInvoice, Terms, without_outcome
+from witnd.app.outcomes.view import Explained, Listed, OnInvoice, without_outcome
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
@@ -118,8 +119,17 @@ def _print(found: Explained, outcome: Listed, frozen: Terms, reasoning: Reasonin
     _say(f"customer   {outcome.customer_key}")
     _say(f"agent      {frozen.agent_key} ({frozen.agent_name})")
     _say(f"condition  {reasoning.condition}")
+    if reasoning.grade is not None:
+        _say(f"grade      {reasoning.grade}")
     _say(f"settles    {duration_text(frozen.settlement_period)} after the last event")
-    _say(f"price      {frozen.price_words} ({frozen.currency}, {_whence(frozen)})")
+    for action, timer in (frozen.timers or {}).items():
+        said = "does not change the deadline" if isinstance(timer, str) else f"settles {duration_text(timer)} later"
+        _say(f"timer      {action}: {said}")
+    if frozen.grades is None or found.line is not None:
+        _say(f"price      {frozen.price_words} ({frozen.currency}, {_whence(frozen)})")
+    else:
+        for grade in frozen.grades:
+            _say(f"price      {grade.key}: {grade.price_words} ({frozen.currency}, {_whence(frozen)})")
     _say(f"unit       {reasoning.unit}")
     _print_events(reasoning.events, shown)
     if found.line is not None:

@@ -24,7 +24,7 @@ class Agreements:
         self._prices = prices
         # By the digests and keys of their parts.
         self._terms: dict[tuple[str, str], Contract] = {}
-        self._entries: dict[tuple[str, str, str, str], Price] = {}
+        self._entries: dict[tuple[str, str, str, str], dict[str | None, Price]] = {}
 
     def contract(self, customer: Customer, base: Contract) -> Contract:
         """Return the agent's contract with the customer's own terms."""
@@ -50,15 +50,17 @@ class Agreements:
         own = [agents[agent] for agent in terms if agent in agents]
         return (*others, *[base for base in own if action in self.contract(customer, base).rule.index])
 
-    def price(self, customer: Customer, card: RateCard, agent: str) -> Price:
-        """Return the price of the customer's own entry, in the currency of its card. Raises KeyError if there is
-        none."""
+    def entries(self, customer: Customer, card: RateCard, agent: str) -> dict[str | None, Price]:
+        """Return the prices of the customer's own entries by grade, in the currency of its card. Raises KeyError if
+        there are none."""
         agreed = (customer.entries or {})[agent]
         parts = (customer.key, card.key, card.currency, agreed.digest)
         found = self._entries.get(parts)
         if found is None:
-            made = Price.from_entry(card.key, card.currency, card.digits, agreed.content, customer=customer.key)
-            found = self._entries[parts] = self._prices.setdefault(made.hash, made)
+            found = self._entries[parts] = {}
+            for entry in agreed.contents:
+                made = Price.from_entry(card.key, card.currency, card.digits, entry, customer=customer.key)
+                found[made.grade] = self._prices.setdefault(made.hash, made)
         return found
 
     def add_all(
@@ -77,4 +79,4 @@ class Agreements:
                     continue
                 for agent in customer.entries or ():
                     for card in cards[customer.rate_card].between(start, end):
-                        self.price(customer, card, agent)
+                        self.entries(customer, card, agent)

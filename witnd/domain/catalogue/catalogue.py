@@ -6,7 +6,6 @@ It returns the versions in effect at an instant. It does not decide what may be 
 
 from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -15,6 +14,7 @@ from witnd.domain.catalogue.agreements import Agreements
 from witnd.domain.catalogue.chain import Chain
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.customer import Customer
+from witnd.domain.catalogue.held_reason import HeldReason
 from witnd.domain.catalogue.seller import SELLER_KEY, Seller
 from witnd.domain.catalogue.tax import Tax
 from witnd.domain.pricing.ratecard import DIGITS, Price, RateCard
@@ -31,16 +31,6 @@ _MAX_SNAPSHOTS = 16
 _LAST = ("\U0010ffff", "")
 # Each list has at most all rules.
 _MAX_RULE_LISTS = 256
-
-
-class HeldReason(StrEnum):
-    """Why an event cannot be placed yet, in the order of the checks."""
-
-    UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
-    UNKNOWN_AGENT = "UNKNOWN_AGENT"
-    AGENT_AMBIGUOUS = "AGENT_AMBIGUOUS"
-    NO_RATE_CARD = "NO_RATE_CARD"
-    NO_PRICE = "NO_PRICE"
 
 
 class _Snapshot(Struct, frozen=True, kw_only=True):
@@ -154,14 +144,20 @@ class Catalogue:
             found.rules_by_subject[agent_key, type] = wanting
         return wanting
 
-    def price(self, customer: Customer, agent_key: str, at: int) -> Price | HeldReason:
-        """Return the customer's price for an agent: from its own entry, else from its card."""
+    def entries(self, customer: Customer, agent_key: str, at: int) -> Mapping[str | None, Price] | HeldReason:
+        """Return the customer's prices for an agent by grade: from its own entries, else from its card. Without a
+        grade: None."""
         card = None if customer.rate_card is None else self.rate_card(customer.rate_card, at)
         if card is None:
             return HeldReason.NO_RATE_CARD
         if customer.entries is not None and agent_key in customer.entries:
-            return self._agreements.price(customer, card, agent_key)
-        return card.prices.get(agent_key) or HeldReason.NO_PRICE
+            return self._agreements.entries(customer, card, agent_key)
+        return card.entries.get(agent_key) or HeldReason.NO_PRICE
+
+    def price(self, customer: Customer, agent_key: str, at: int, grade: str | None = None) -> Price | HeldReason:
+        """Return the customer's price whose entry names exactly this grade, or none."""
+        found = self.entries(customer, agent_key, at)
+        return found if isinstance(found, HeldReason) else found.get(grade) or HeldReason.NO_PRICE
 
     def next_change_after(self, at: int) -> int | None:
         """Return the first instant after `at` at which a version takes effect."""
@@ -262,7 +258,7 @@ class Catalogue:
 
     def _add_rate_card(self, entry: CatalogueEntry) -> None:
         thing = RateCard.from_content(entry.key, entry.content)
-        for price in thing.prices.values():
+        for price in thing.prices:
             self._prices.setdefault(price.hash, price)
         self._note_charges(entry.effective_from, thing.recurring)
         self._rate_cards.setdefault(entry.key, Versions()).add(entry, thing)

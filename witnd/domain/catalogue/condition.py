@@ -166,6 +166,12 @@ def _is_count(value: object) -> bool:
     return 0 <= value < _MAX_COUNT and value == int(value)
 
 
+def node_count(nodes: Sequence[Mapping[str, Any]]) -> int:
+    """Return the number of checks and branches of a canonical condition."""
+    inner = [[node["condition"]] if node.get("op") == "NOT" else node.get("conditions", []) for node in nodes]
+    return len(nodes) + sum(node_count(some) for some in inner)
+
+
 def canonical(raw: object) -> list[dict[str, Any]]:
     """Return the canonical form of a valid condition: a list of nodes with canonical numbers."""
     if isinstance(raw, Mapping):

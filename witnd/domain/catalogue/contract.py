@@ -10,10 +10,18 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from witnd.domain.catalogue import condition as conditions
-from witnd.domain.catalogue.evaluate import Rule, compile_condition
-from witnd.domain.catalogue.timers import Timer, read_timers, timers_ms
+from witnd.domain.catalogue.evaluate import Rule, compile_condition, compile_grades
+from witnd.domain.catalogue.terms.grades import (
+    GRADES,
+    Grade,
+    as_condition,
+    read_condition,
+    read_grades,
+    without_replaced,
+)
+from witnd.domain.catalogue.terms.timers import Timer, read_timers, timers_ms
 from witnd.domain.values.canonical import digest
-from witnd.domain.values.fields import Table, field_path, short_repr
+from witnd.domain.values.fields import Table, short_repr
 from witnd.domain.values.mistake import Mistake
 
 METHODS = ("first", "last", "min", "max", "sum")
@@ -21,15 +29,16 @@ MIN_PERIOD = 1
 MAX_PERIOD = 15_552_000  # 180 days
 DEFAULT_PERIOD = 259_200  # 72 hours
 
-FIELDS = ("name", "settlement_period", "attribution_method", "condition", "timers")
-# Absent from the content and its digest if they are not given.
-OPTIONAL_FIELDS = ("timers",)
+FIELDS = ("name", "settlement_period", "attribution_method", "condition", GRADES, "timers")
+# Absent from the content and its digest if they are not given. A contract has a condition or grades.
+OPTIONAL_FIELDS = ("condition", GRADES, "timers")
 
 
 class Contract(Struct, frozen=True, kw_only=True, eq=False):
     """`condition` is canonical, `settlement_period` in seconds. Contracts with equal content are equal.
 
-    `timers` has the period in seconds after events with an action, or `KEEP`; `timers_ms` has None for `KEEP`.
+    With `grades`, the condition is true while any grade's condition is. `timers` has the period in seconds after events
+    with an action, or `KEEP`; `timers_ms` has None for `KEEP`.
     """
 
     agent: str
@@ -37,6 +46,7 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
     settlement_period: int = DEFAULT_PERIOD
     attribution_method: str = "last"
     condition: list[dict[str, Any]]
+    grades: tuple[Grade, ...] | None = None
     timers: dict[str, Timer] | None = None
     # Derived when the contract is created.
     hash: str = ""
@@ -46,8 +56,12 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
 
     def __post_init__(self) -> None:
         # First, because it raises ValueError for an invalid condition.
-        force_setattr(self, "rule", compile_condition(self.condition))
-        force_setattr(self, "condition", conditions.canonical(self.condition))
+        if self.grades is None:
+            force_setattr(self, "rule", compile_condition(self.condition))
+            force_setattr(self, "condition", conditions.canonical(self.condition))
+        else:
+            force_setattr(self, "rule", compile_grades([grade["condition"] for grade in self.grades]))
+            force_setattr(self, "condition", as_condition(self.grades))
         force_setattr(self, "settlement_ms", self.settlement_period * 1000)
         if not self.timers:  # a customer's own empty table removes the agent's timers
             force_setattr(self, "timers", None)
@@ -58,17 +72,28 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
     def from_content(cls, key: str, content: Mapping[str, Any]) -> "Contract":
         """Return the contract of an agent's catalogue content."""
         given = {name: content[name] for name in FIELDS if name in content or name not in OPTIONAL_FIELDS}
+        if GRADES in given:
+            given |= {GRADES: tuple(given[GRADES]), "condition": []}
         return cls(agent=key, **given)
 
     def with_terms(self, terms: Mapping[str, Any]) -> "Contract":
-        """Return the contract with a customer's own terms in place of the agent's."""
-        return Contract.from_content(self.agent, {**self.content, **terms})
+        """Return the contract with a customer's own terms in place of the agent's. A condition or grades replace
+        whichever of them the agent has."""
+        return Contract.from_content(self.agent, {**without_replaced(self.content, terms), **terms})
 
     @property
     def content(self) -> dict[str, Any]:
         """The catalogue content, without the agent's key."""
-        values = {name: getattr(self, name) for name in FIELDS}
-        return {name: value for name, value in values.items() if value is not None or name not in OPTIONAL_FIELDS}
+        content: dict[str, Any] = {name: getattr(self, name) for name in FIELDS[:3]}
+        if self.grades is None:
+            content["condition"] = self.condition
+        else:
+            content[GRADES] = list(self.grades)
+        return content if self.timers is None else content | {"timers": self.timers}
+
+    def grade_at(self, index: int | None) -> str | None:
+        """Return the key of a grade by its place, or None."""
+        return None if index is None or self.grades is None else str(self.grades[index]["key"])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Contract) and self.hash == other.hash
@@ -82,9 +107,21 @@ def read_agent(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[M
     table = Table(raw, path, FIELDS)
     content: dict[str, Any] = {"name": table.text("name", default=key)}
     content |= {name: read(table) for name, read in _READERS.items()}
+    content |= _read_rule(table, is_required=True)
     if (timers := read_timers(table)) is not None:
         content["timers"] = timers
     return content, table.mistakes
+
+
+def _read_rule(table: Table, *, is_required: bool) -> dict[str, Any]:
+    """Read the condition or the grades."""
+    has_condition, has_grades = (table.get(name) is not None for name in ("condition", GRADES))
+    if has_condition and has_grades:
+        table.refuse(GRADES, "replace the condition; write grades or a condition, not both")
+        return {}
+    if has_grades:
+        return {GRADES: read_grades(table)}
+    return {"condition": read_condition(table)} if has_condition or is_required else {}
 
 
 def read_own_terms(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
@@ -94,6 +131,7 @@ def read_own_terms(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake
     if table.get("name") is not None:
         terms["name"] = table.text("name")
     terms |= {name: read(table) for name, read in _READERS.items() if table.get(name) is not None}
+    terms |= _read_rule(table, is_required=False)
     if (timers := read_timers(table, allow_empty=True)) is not None:
         terms["timers"] = timers
     if len(terms) == 1 and isinstance(raw, Mapping) and not table.mistakes:
@@ -103,16 +141,6 @@ def read_own_terms(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake
 
 def _method(table: Table) -> str:
     return table.choice("attribution_method", METHODS, "last")
-
-
-def _condition(table: Table) -> list[dict[str, Any]]:
-    remedy = 'write a list of checks, such as [{fact = "…", operator = "seen"}]'
-    condition = table.required("condition", remedy)
-    if condition is None:
-        return []
-    wrong = conditions.mistakes(condition, field_path(table.path, "condition"))
-    table.mistakes.extend(wrong)
-    return [] if wrong else conditions.canonical(condition)
 
 
 def _period(table: Table) -> int:
@@ -131,9 +159,8 @@ def _period(table: Table) -> int:
     return DEFAULT_PERIOD
 
 
-# Readers of each field except the name, for agents and customers' own terms.
+# Readers of required fields except the name and the condition, for agents and customers' own terms.
 _READERS: dict[str, Callable[[Table], Any]] = {
     "settlement_period": _period,
     "attribution_method": _method,
-    "condition": _condition,
 }

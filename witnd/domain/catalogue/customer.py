@@ -20,9 +20,16 @@ MAX_OWN_TERMS = 1000
 
 
 class OwnTerms(Struct, frozen=True, kw_only=True):
-    """A customer's replacement for an agent's terms or a card's entry, with the digest of its content."""
+    """A customer's replacement for an agent's terms, with the digest of its content."""
 
     content: dict[str, Any]
+    digest: str
+
+
+class OwnEntries(Struct, frozen=True, kw_only=True):
+    """A customer's own entries for one agent, which replace all of its card's, with the digest of their content."""
+
+    contents: tuple[dict[str, Any], ...]
     digest: str
 
 
@@ -39,7 +46,7 @@ class Customer(Struct, frozen=True, kw_only=True):
     email: str | None = None
     rate_card: str | None = None
     terms: dict[str, OwnTerms] | None = None
-    entries: dict[str, OwnTerms] | None = None
+    entries: dict[str, OwnEntries] | None = None
     recurring: Recurring | None = None
     billing: Buyer | None = None
     card_since: int = 0
@@ -53,7 +60,7 @@ class Customer(Struct, frozen=True, kw_only=True):
             email=content["email"],
             rate_card=content["rate_card"],
             terms=_by_agent(content.get("agents", ())),
-            entries=_by_agent(content.get("entries", ())),
+            entries=_entries_by_agent(content.get("entries", ())),
             recurring=Recurring.from_content(content),
             billing=Buyer.from_content(content[BILLING]) if BILLING in content else None,
             card_since=day_start(content[CARD_SINCE]) if CARD_SINCE in content else 0,
@@ -63,6 +70,14 @@ class Customer(Struct, frozen=True, kw_only=True):
 
 def _by_agent(contents: Sequence[dict[str, Any]]) -> dict[str, OwnTerms] | None:
     return {content["agent"]: OwnTerms(content=content, digest=digest(content)) for content in contents} or None
+
+
+def _entries_by_agent(contents: Sequence[dict[str, Any]]) -> dict[str, OwnEntries] | None:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for content in contents:
+        found.setdefault(content["agent"], []).append(content)
+    own = {agent: OwnEntries(contents=tuple(some), digest=digest(some)) for agent, some in found.items()}
+    return own or None
 
 
 def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:

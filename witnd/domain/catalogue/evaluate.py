@@ -32,6 +32,7 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
     leaves: tuple[Leaf, ...]
     holds: Test
     tests: tuple[Test, ...]
+    grades: tuple[Test, ...] = ()  # the test of each grade, in order
 
     def truth(self, counts: list[int], values: list[Value | None]) -> tuple[bool, ...]:
         """Return the result of each leaf, in order."""
@@ -44,15 +45,17 @@ def compile_condition(raw: object) -> Rule:
     if wrong:
         raise ValueError("; ".join(str(mistake) for mistake in wrong))
     compiler = _Compiler()
-    holds = _all_of([compiler.node(n, f"condition[{i}]") for i, n in enumerate(canonical(raw))])
-    return Rule(
-        facts=tuple(compiler.index),
-        index=compiler.index,
-        wants_value=tuple(fact in compiler.valued for fact in compiler.index),
-        leaves=tuple(compiler.leaves),
-        holds=holds,
-        tests=tuple(compiler.tests),
-    )
+    return compiler.rule(_all_of([compiler.node(n, f"condition[{i}]") for i, n in enumerate(canonical(raw))]))
+
+
+def compile_grades(conditions: Sequence[object]) -> Rule:
+    """Return the rule of grades, each with a canonical condition. It holds while any of them holds."""
+    compiler = _Compiler()
+    grades = [
+        _all_of([compiler.node(node, f"grades[{g}].condition[{i}]") for i, node in enumerate(canonical(raw))])
+        for g, raw in enumerate(conditions)
+    ]
+    return compiler.rule(_any_of(grades), tuple(grades))
 
 
 class _Compiler:
@@ -63,6 +66,17 @@ class _Compiler:
         self.valued: set[str] = set()
         self.leaves: list[Leaf] = []
         self.tests: list[Test] = []
+
+    def rule(self, holds: Test, grades: tuple[Test, ...] = ()) -> Rule:
+        return Rule(
+            facts=tuple(self.index),
+            index=self.index,
+            wants_value=tuple(fact in self.valued for fact in self.index),
+            leaves=tuple(self.leaves),
+            holds=holds,
+            tests=tuple(self.tests),
+            grades=grades,
+        )
 
     def node(self, node: Mapping[str, Any], path: str) -> Test:
         if "op" not in node:

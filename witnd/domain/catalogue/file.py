@@ -16,7 +16,8 @@ from witnd.domain.catalogue.contract import read_agent
 from witnd.domain.catalogue.customer import read_customer
 from witnd.domain.catalogue.seller import SELLER_KEY, read_seller
 from witnd.domain.catalogue.tax import read_tax
-from witnd.domain.pricing.entry import TAX
+from witnd.domain.catalogue.terms.grades import GRADES
+from witnd.domain.pricing.entry import GRADE, TAX
 from witnd.domain.pricing.ratecard import DIGITS, FLAT, read_rate_card
 from witnd.domain.pricing.recurring import COMMITMENT, FEES, input_content
 from witnd.domain.values.fields import MAX_KEY_LENGTH, field_path, short_repr, similar_name, text_problem, unknown_name
@@ -40,7 +41,8 @@ _RULE_FIELDS = ("source", "agent", "url", "secret", "enabled")
 
 class Item(Struct, frozen=True, kw_only=True):
     """An item of the file. The secret of a rule can be null until planned. `rewritten`: the author confirmed a
-    customer's own prices, possibly with the same numbers.
+    customer's own prices, possibly with the same numbers. `places`: the place of each entry in the input, by agent and
+    grade, because `content` has them sorted.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class Item(Struct, frozen=True, kw_only=True):
     content: dict[str, Any]
     path: str
     rewritten: bool = False
+    places: dict[tuple[str, str | None], int] = {}
 
 
 class Reference(Struct, frozen=True, kw_only=True):
@@ -145,8 +148,15 @@ def read_item(
     content, wrong = _read_content(kind, key, fields, path, catalogue)
     if mistakes or wrong:
         return None, mistakes + wrong
-    item = Item(kind=kind, key=str(key), archived=bool(archived), content=content, path=path)
+    item = Item(
+        kind=kind, key=str(key), archived=bool(archived), content=content, path=path, places=_entry_places(fields)
+    )
     return item, []
+
+
+def _entry_places(fields: Mapping[str, Any]) -> dict[tuple[str, str | None], int]:
+    """Return the place of each entry, for fields without mistakes."""
+    return {(entry["agent"], entry.get(GRADE)): place for place, entry in enumerate(fields.get("entries") or ())}
 
 
 def _read_content(
@@ -255,7 +265,11 @@ def _table(entry: CatalogueEntry, key_name: str) -> dict[str, Any]:
         name: value for name, value in input_content(entry.content).items() if value is not None and name != DIGITS
     }
     # Short fields first, so that they are not overlooked.
-    long = [name for name in (BILLING, "condition", "entries", FEES, COMMITMENT, "agents") if name in given]
+    long = [
+        name
+        for name in (BILLING, "condition", GRADES, "entries", FEES, COMMITMENT, "agents", "timers")
+        if name in given
+    ]
     table |= {name: value for name, value in given.items() if name not in long}
     if entry.archived:
         table["archived"] = True

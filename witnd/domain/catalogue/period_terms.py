@@ -20,13 +20,12 @@ _ZERO = Decimal(0)
 
 
 def period_terms(catalogue: Catalogue, customer_key: str, currency: str, group: GroupKey, end: int) -> Price | None:
-    """Return the customer's price in this currency that names exactly the group's agent and is in effect at the last
-    millisecond of the period that ends at `end`. None if there is none.
+    """Return the customer's price in this currency that names exactly the group's agent and grade, or no grade, and is
+    in effect at the last millisecond of the period that ends at `end`. None if there is none.
     """
     at = end - 1
     customer = catalogue.customer(customer_key, at)
-    # No entry has a grade yet, so an entry covers every group of its agent.
-    price = None if customer is None else catalogue.price(customer, group.agent, at)
+    price = None if customer is None else catalogue.price(customer, group.agent, at, group.grade)
     return price if isinstance(price, Price) and price.currency == currency else None
 
 

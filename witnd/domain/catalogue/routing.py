@@ -18,10 +18,12 @@ ANY_AGENT: Final = ("agent", "")
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """The contract and price that an outcome freezes when it opens."""
+    """The contract and prices that an outcome freezes when it opens. `graded`: the price of each grade, or None without
+    grades; `price` is the first of them then."""
 
     contract: Contract
     price: Price
+    graded: tuple[Price, ...] | None = None
 
 
 def opening_terms(
@@ -34,10 +36,18 @@ def opening_terms(
     contract = _agent(catalogue, customer, action, agent_key, at)
     if isinstance(contract, HeldReason):
         return contract
-    price = catalogue.price(customer, contract.agent, at)
-    if isinstance(price, HeldReason):
-        return price
-    return Terms(contract=catalogue.contract_for(customer, contract), price=price)
+    entries = catalogue.entries(customer, contract.agent, at)
+    if isinstance(entries, HeldReason):
+        return entries
+    contract = catalogue.contract_for(customer, contract)
+    rest = entries.get(None)
+    if contract.grades is None:
+        return HeldReason.NO_PRICE if rest is None else Terms(contract=contract, price=rest)
+    graded = [entries.get(grade["key"], rest) for grade in contract.grades]
+    priced = tuple([price for price in graded if price is not None])
+    if len(priced) < len(graded):
+        return HeldReason.NO_PRICE
+    return Terms(contract=contract, price=priced[0], graded=priced)
 
 
 def _agent(

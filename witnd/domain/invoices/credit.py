@@ -234,6 +234,7 @@ def _credit_row(invoice: Invoice, item: Item, amount: str, reason: str, at: int)
         contract_hash=row.contract_hash,
         corrects=row.id,
         reason=reason,
+        grade=row.grade,
         tax=_stored_tax(invoice, item) or None,
     )
 

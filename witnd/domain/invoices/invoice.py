@@ -49,6 +49,7 @@ class Row(Struct, frozen=True, kw_only=True):
     corrects: str | None = None  # the id of the row that a credit is for
     reason: str | None = None
     repaired_at: int | None = None  # ms; when the outcome was repaired, if it was on hold at its deadline
+    grade: str | None = None  # of an outcome, and of its credits
     tax: str | None = None  # its own tax key, if it is a recurring fee, commitment or manual line
     description: str | None = None  # of manual lines
 

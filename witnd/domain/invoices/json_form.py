@@ -100,6 +100,7 @@ class LineJson(Struct, frozen=True, kw_only=True):
     corrects: str | None
     reason: str | None
     repaired_at: str | None
+    grade: str | None
     tax: str | None
     description: str | None
     quantity: str | None
@@ -282,6 +283,7 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str, tax: str 
         corrects=row.corrects,
         reason=row.reason,
         repaired_at=_instant(row.repaired_at),
+        grade=row.grade,
         tax=tax or row.tax,
         description=row.description,
         quantity=row.unit if row.kind == "manual" else None,

@@ -88,10 +88,18 @@ def remove_line(invoice: Invoice, id_: str, table: TaxTable, *, credited: Decima
 
 
 def override_tax(
-    invoice: Invoice, row: Row, own: str, tax: str | None, reason: str, table: TaxTable, *, credited: Decimal
+    invoice: Invoice,
+    row: Row,
+    own: str,
+    tax: str | None,
+    reason: str,
+    table: TaxTable,
+    *,
+    credited: Decimal,
+    grade: str | None = None,
 ) -> Decision:
     """Give a row of a draft another tax, or its own again if None. `own`: its own tax key, or empty for that of the
-    customer. `credited`: the sum of its credits."""
+    customer. `credited`: the sum of its credits. `grade`: the one that the entry of its price names."""
     if (wrong := _refusal(invoice, "keeps its taxes")) is not None:
         return wrong
     if not invoice.closed:
@@ -111,7 +119,7 @@ def override_tax(
             "set the tax of the customer or of the rate card instead",
         )
     override = TaxOverride(
-        row=row.id, place=_place(invoice, row), own=own, tax=key, amount=Decimal(row.amount or 0), reason=reason
+        row=row.id, place=_place(invoice, row, grade), own=own, tax=key, amount=Decimal(row.amount or 0), reason=reason
     )
     sums = dict(invoice.credit_sums)
     if credited and row.kind != "commitment":
@@ -194,13 +202,14 @@ def _largest_discount(invoice: Invoice, tax: str, table: TaxTable) -> Decimal:
     return max(left, _ZERO)
 
 
-def _place(invoice: Invoice, row: Row) -> int:
-    """Return where a row is counted in the sums of its invoice."""
+def _place(invoice: Invoice, row: Row, grade: str | None) -> int:
+    """Return where a row is counted in the sums of its invoice. `grade`: the one that the entry of its price names."""
     special = {"recurring": FEES, "commitment": COMMITMENT, "manual": MANUAL}
     if row.kind in special:
         return special[row.kind]
     assert invoice.sums is not None, invoice
-    return next(place for place, group in enumerate(invoice.sums.groups) if group.agent == row.agent_key)
+    group = row.agent_key, grade
+    return next(place for place, one in enumerate(invoice.sums.groups) if (one.agent, one.grade) == group)
 
 
 def _refusal(invoice: Invoice, so: str) -> Refusal | None:

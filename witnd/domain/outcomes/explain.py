@@ -12,13 +12,13 @@ from msgspec import Struct
 from witnd.domain.catalogue import condition
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.evaluate import Leaf
-from witnd.domain.catalogue.timers import KEEP
 from witnd.domain.outcomes.attribution import unit
+from witnd.domain.outcomes.deadline_text import deadline_text
 from witnd.domain.outcomes.event import Value
+from witnd.domain.outcomes.grade_text import grade_sentence
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.outcomes.recount import AppliedEvent, Recount, entry_text
 from witnd.domain.values import instant, money
-from witnd.domain.values.duration import duration_text
 from witnd.domain.values.fields import short_repr
 
 #: The words that people read for a status.
@@ -68,12 +68,13 @@ class BilledUnit(NamedTuple):
 
 
 class Reasoning(Struct, frozen=True, kw_only=True):
-    """The explanation of an outcome. `why` is one sentence."""
+    """The explanation of an outcome. `why` is one sentence, and so is `grade`, which is null without a grade."""
 
     condition: str
     events: tuple[ExplainedEvent, ...]
     why: str
     unit: str
+    grade: str | None = None
 
 
 class Names:
@@ -126,6 +127,7 @@ class Explainer:
             events=tuple(self._events),
             why=_why(outcome, self._last, self._last_change, self._names, ever=self._counted.was_true),
             unit=str(self.unit),
+            grade=grade_sentence(outcome, self._counted, self._truth),
         )
 
     @property
@@ -200,26 +202,12 @@ def _event_text(counted: Recount, item: AppliedEvent, held: bool, was_true: bool
         said.append("Nothing in the condition changed.")
     begins = item.entry[0] if item.placed_at is None else item.placed_at
     if item.pin is None:
-        said.append(_deadline_text(counted, item))
+        said.append(deadline_text(counted, item))
     elif item.pin > begins:
         said.append("Due at the instant the event pinned.")
     else:
         said.append("Pinned to an instant that had passed: due at once.")
     return " ".join(said)
-
-
-def _deadline_text(counted: Recount, item: AppliedEvent) -> str:
-    """Say when the outcome is due after an event without a pinned instant, and which timer decided it."""
-    contract = counted.contract
-    timer = (contract.timers or {}).get(item.action)
-    period = duration_text(contract.settlement_period)
-    if timer is None:
-        return f"Due {period} later."
-    if timer != KEEP:
-        return f"Due {duration_text(int(timer))} later, by the timer of `{item.action}`."
-    if counted.events == 1:
-        return f"Due {period} later: the timer of `{item.action}` keeps the deadline, and there was none."
-    return f"The timer of `{item.action}` keeps the deadline: due at {instant.render(counted.settles_at)}."
 
 
 def _why(

@@ -38,6 +38,8 @@ class Outcome:
         "counts",
         "customer_key",
         "events",
+        "grade",
+        "graded",
         "holds",
         "is_repaired",
         "key",
@@ -51,12 +53,23 @@ class Outcome:
         "values",
     )
 
-    def __init__(self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int) -> None:
+    def __init__(
+        self,
+        key: str,
+        customer_key: str,
+        contract: Contract,
+        price: Price,
+        opened_at: int,
+        graded: tuple[Price, ...] | None = None,
+    ) -> None:
         facts = len(contract.rule.facts)
         self.key = key
         self.customer_key = customer_key
         self.contract = contract
         self.price = price
+        # The price of each grade, None without grades. Settlement sets the place of the grade, and its price.
+        self.graded = graded
+        self.grade: int | None = None
         self.opened_at = opened_at
         self.settles_at = opened_at
         self.processed_at: int | None = None
@@ -79,6 +92,12 @@ class Outcome:
         if self.status != "PENDING":
             return None
         return "CONFIRMED" if self.holds else "FAILED"
+
+    @property
+    def grade_now(self) -> int:
+        """The place of the first grade whose condition is true. One of them must be."""
+        grades = self.contract.rule.grades
+        return next(place for place, holds in enumerate(grades) if holds(self.counts, self.values))
 
     def apply(self, event: Event, accepted_at: int, timer_from: int) -> None:
         """Apply one event. The settlement period, or the timer of the event's action, starts at `timer_from`: the
@@ -115,6 +134,9 @@ class Outcome:
         """Make the outcome final. `processed_at` is the instant of the first entry after `settles_at`."""
         assert not self.is_final, self
         self.status = "CONFIRMED" if self.status == "PENDING" and self.holds else "FAILED"
+        if self.graded is not None and self.status == "CONFIRMED":
+            self.grade = place = self.grade_now
+            self.price = self.graded[place]
         self.processed_at = processed_at
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from witnd.domain.catalogue.contract import Contract
-from witnd.domain.catalogue.timers import KEEP
+from witnd.domain.catalogue.terms.timers import KEEP
 from witnd.domain.outcomes.event import EntryId, Value
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.pricing.ratecard import Price
@@ -64,6 +64,8 @@ class StoredOutcome(Protocol):
     def tally(self) -> tuple[int, Decimal] | None: ...
     @property
     def is_repaired(self) -> bool: ...
+    @property
+    def grade(self) -> int | None: ...
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -149,6 +151,14 @@ class Recount:
             return "PENDING" if self.was_true else "OPEN"
         return "CONFIRMED" if self.holds else "FAILED"
 
+    @property
+    def grade(self) -> int | None:
+        """The place of the first grade that is true now; None without grades, or if none is true."""
+        for place, holds in enumerate(self.contract.rule.grades):
+            if holds(self.counts, self.values):
+                return place
+        return None
+
     def differences(self, found: StoredOutcome) -> list[Difference]:
         """Return the differences between the stored outcome and the recount."""
         settled = found.processed_at is not None
@@ -163,6 +173,8 @@ class Recount:
             pairs.append((f"count of {name}", self.counts[fact], _item_at(found.counts, fact)))
             if self.contract.rule.wants_value[fact]:
                 pairs.append((f"value of {name}", self.values[fact], _item_at(found.values, fact)))
+        grade = self.grade if found.status == "CONFIRMED" else None
+        pairs.append(("grade", _grade_text(self.contract, grade), _grade_text(self.contract, found.grade)))
         tally = None if found.tally is None else found.tally[1]
         pairs.append(("unit", _quantity_text(self.quantity), _quantity_text(tally)))
         wrong = list(self.history_differences)
@@ -176,9 +188,11 @@ class Recount:
         return wrong
 
 
-def restore_outcome(key: str, found: StoredOutcome, contract: Contract, price: Price) -> Outcome:
-    """Return the stored outcome as an Outcome."""
-    made = Outcome(key, found.customer_key, contract, price, found.opened_at)
+def restore_outcome(key: str, found: StoredOutcome, contract: Contract, prices: tuple[Price, ...]) -> Outcome:
+    """Return the stored outcome as an Outcome. `prices`: that of each grade, or one without grades."""
+    graded = None if contract.grades is None else prices
+    made = Outcome(key, found.customer_key, contract, prices[found.grade or 0], found.opened_at, graded)
+    made.grade = found.grade
     made.status = found.status
     made.holds = found.holds
     made.settles_at = found.settles_at
@@ -219,6 +233,13 @@ def _best(method: str, kept: _Candidate | None, place: _Place, quantity: Decimal
 
 def _truth_text(holds: bool) -> str:  # noqa: FBT001 - one word of the table
     return "true" if holds else "false"
+
+
+def _grade_text(contract: Contract, place: int | None) -> str:
+    count = 0 if contract.grades is None else len(contract.grades)
+    if place is None:
+        return "none"
+    return str(contract.grade_at(place)) if 0 <= place < count else f"number {place}"
 
 
 def _item_at(values: Sequence[object], place: int) -> object:

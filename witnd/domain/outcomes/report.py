@@ -14,7 +14,13 @@ def deliveries(catalogue: Catalogue, outcome: Outcome, resolution: Resolution, l
         return ()
     facts: dict[str, object] = {}
     if line is not None:
-        facts = {"unit": line.unit, "amount": line.amount, "currency": line.currency, "line_id": line.id}
+        facts = {
+            "unit": line.unit,
+            "amount": line.amount,
+            "currency": line.currency,
+            "line_id": line.id,
+            "grade": line.grade,
+        }
     shared = message(
         outcome_key=outcome.key,
         customer_key=outcome.customer_key,

@@ -41,6 +41,7 @@ class Line(Struct, frozen=True, kw_only=True):
     rated: RatingTime = "at_settlement"
     working: dict[str, Any] | UnsetType = UNSET
     repaired_at: str | UnsetType = UNSET
+    grade: str | None = None  # null without grades
 
     @property
     def billed_at(self) -> int:
@@ -70,6 +71,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     currency: str | UnsetType = UNSET
     rated: RatingTime | UnsetType = UNSET
     line_id: str | UnsetType = UNSET
+    grade: str | None = None  # null for a missed outcome, and without grades
 
 
 def derived_id(*parts: str) -> str:
@@ -102,6 +104,7 @@ def resolve(outcome: Outcome) -> tuple[Resolution, Line | None]:
         currency=line.currency if line else UNSET,
         rated=line.rated if line else UNSET,
         line_id=line.id if line else UNSET,
+        grade=line.grade if line else None,
     )
     return resolution, line
 
@@ -139,4 +142,5 @@ def _line(outcome: Outcome, resolved_at: str) -> Line:
         rated="at_close" if rated is None else "at_settlement",
         working=UNSET if rated is None or rated.working is None else rated.working,
         repaired_at=instant.render(outcome.processed_at or 0) if outcome.is_repaired else UNSET,
+        grade=outcome.contract.grade_at(outcome.grade),
     )

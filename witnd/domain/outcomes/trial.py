@@ -39,12 +39,14 @@ class _TrialEvent(Struct, frozen=True, kw_only=True):
 
 
 class Trial(Struct, frozen=True, kw_only=True):
-    """The result of a trial. `happened` has None for late events. `would_be` is the status after settlement."""
+    """The result of a trial. `happened` has None for late events. `would_be` is the status after settlement, `grade`
+    the key of the grade then."""
 
     happened: tuple[ExplainedEvent | None, ...]
     holds: bool
     status: Status
     would_be: Status
+    grade: str | None
     settles_at: str | None
     unit: str
     unit_words: str
@@ -87,6 +89,7 @@ def run_trial(contract: Contract, events: Sequence[tuple[int, Event]], names: Na
         holds=holds,
         status=outcome.status,
         would_be=would_be,
+        grade=contract.grade_at(outcome.grade_now) if contract.grades and would_be == "CONFIRMED" else None,
         settles_at=instant.render(outcome.settles_at) if history else None,
         unit=plain(attribution.unit(outcome.tally)),
         unit_words=told.unit,

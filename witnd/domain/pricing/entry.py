@@ -23,9 +23,13 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
 }
 #: The key of a tax: of every kind of entry, and of fees and commitments.
 TAX = "tax"
+#: The grade that an entry prices. Without one, it prices all grades of its agent that have no entry of their own.
+GRADE = "grade"
 #: Options of every kind: free units per period, and bounds of the period's total.
 OPTIONS = ("free_quota", "period_minimum", "period_cap")
-ENTRY_FIELDS = ("agent", "kind", *dict.fromkeys(name for names in KINDS.values() for name in names), *OPTIONS, TAX)
+ENTRY_FIELDS = (
+    "agent", GRADE, "kind", *dict.fromkeys(name for names in KINDS.values() for name in names), *OPTIONS, TAX,
+)  # fmt: skip
 TIER_FIELDS = ("up_to", "price_per_unit", "flat_fee")
 # Every process that reads the catalogue loads all prices of a card.
 MAX_ENTRIES = 1000
@@ -41,7 +45,7 @@ _ZERO = Decimal(0)
 
 def read_entries(table: Table, path: str) -> list[dict[str, Any]]:
     """Return the field `entries` in canonical form, or an empty list if absent. Adds errors to the table's mistakes.
-    The entries are sorted by agent, so that reordering them is not a change."""
+    The entries are sorted by agent and grade, so that reordering them is not a change."""
     raw = table.get("entries")
     if raw is None:
         return []
@@ -51,23 +55,26 @@ def read_entries(table: Table, path: str) -> list[dict[str, Any]]:
     if len(raw) > MAX_ENTRIES:
         table.refuse("entries", f"has more than {MAX_ENTRIES} entries; leave out what is not used")
         return []
-    read: dict[str, dict[str, Any]] = {}
+    read: dict[tuple[str, str], dict[str, Any]] = {}
     for index, raw_entry in enumerate(raw):
         at = field_path(path, f"entries[{index}]")
         entry, mistakes = _read_entry(raw_entry, at)
-        agent = entry["agent"]
-        if agent in read:
-            again = f"must not be repeated, got {short_repr(agent)} again; keep one entry per agent"
-            mistakes.append(Mistake(f"{at}.agent", again))
+        agent, grade = entry["agent"], entry.get(GRADE, "")
+        if (agent, grade) in read:
+            what = f"{short_repr(agent)} again" if not grade else f"grade {short_repr(grade)} of it again"
+            again = f"must not be repeated, got {what}; keep one entry per agent and grade"
+            mistakes.append(Mistake(f"{at}.{GRADE if grade else 'agent'}", again))
         elif agent:
-            read[agent] = entry
+            read[agent, grade] = entry
         table.mistakes.extend(mistakes)
-    return [read[agent] for agent in sorted(read)]
+    return [read[key] for key in sorted(read)]
 
 
 def _read_entry(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
     table = Table(raw, path, ENTRY_FIELDS)
     entry: dict[str, Any] = {"agent": table.text("agent"), "kind": FLAT}
+    if (grade := table.optional_text(GRADE)) is not None:
+        entry[GRADE] = grade
     kind = table.get("kind")
     if kind is None or (isinstance(kind, str) and kind in KINDS):
         entry["kind"] = kind or FLAT

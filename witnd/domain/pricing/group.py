@@ -24,7 +24,7 @@ class GroupKey(NamedTuple):
     @classmethod
     def of(cls, price: Price) -> "GroupKey":
         """Return the group of the outcomes under a price."""
-        return cls(price.agent)
+        return cls(price.agent, price.grade)
 
     @property
     def parts(self) -> tuple[str, str]:

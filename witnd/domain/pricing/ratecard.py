@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 from witnd.domain.pricing.entry import (
     ENTRY_FIELDS,
     FLAT,
+    GRADE,
     GRADUATED,
     KINDS,
     MAX_ENTRIES,
@@ -56,7 +57,7 @@ DIGITS: Final = "digits"
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
 _ZERO = Decimal(0)
 # The decimal members of an entry.
-_DECIMALS: Final = tuple(name for name in ENTRY_FIELDS if name not in ("agent", "kind", "tiers", TAX))
+_DECIMALS: Final = tuple(name for name in ENTRY_FIELDS if name not in ("agent", GRADE, "kind", "tiers", TAX))
 # Decimal members that are omitted if they are 0.
 _ZERO_BY_DEFAULT: Final = ("minimum", "free_quota", "period_minimum")
 
@@ -83,7 +84,7 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
     """The price of one agent: an entry of a rate card, or a customer's own entry if `customer` is set.
 
     Amounts are in `currency`, rounded to `exponent` digits after the point. Fields of other kinds keep their defaults.
-    `tax`: the key of its tax, None for the customer's.
+    `grade`: the grade of its entry, None if the entry has none. `tax`: the key of its tax, None for the customer's.
 
     The exponent is not part of the hash: a card keeps the digits with which it first used a currency, so card and
     currency determine it.
@@ -104,6 +105,7 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
     free_quota: Decimal = _ZERO
     period_minimum: Decimal = _ZERO
     period_cap: Decimal | None = None
+    grade: str | None = None
     tax: str | None = None
     customer: str | None = None
     # Derived when the price is created. `is_rated_at_close`: amounts depend on the whole period. `borders`: the ends of
@@ -132,10 +134,16 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
             agent=entry["agent"],
             kind=entry["kind"],
             tiers=tuple([Tier.from_entry(tier) for tier in entry.get("tiers", ())]),
+            grade=entry.get(GRADE),
             tax=entry.get(TAX),
             customer=customer,
             **amounts,
         )
+
+    @property
+    def title(self) -> str:
+        """The agent, and the grade if the entry names one, for people."""
+        return self.agent if self.grade is None else f"{self.agent} ({self.grade})"
 
     @property
     def has_period_bounds(self) -> bool:
@@ -146,6 +154,8 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
     def entry(self) -> dict[str, Any]:
         """The canonical entry of this price."""
         entry: dict[str, Any] = {"agent": self.agent, "kind": self.kind}
+        if self.grade is not None:
+            entry[GRADE] = self.grade
         for name in KINDS[self.kind]:
             if name == "tiers":
                 entry[name] = [tier.content for tier in self.tiers]
@@ -174,25 +184,33 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class RateCard(Struct, frozen=True, kw_only=True):
-    """A version of a rate card."""
+    """A version of a rate card. `entries`: by agent, then by grade, with None for an entry without grade."""
 
     key: str
     currency: str
     digits: int
-    prices: dict[str, Price]
+    entries: dict[str, dict[str | None, Price]]
     recurring: Recurring | None = None  # None without fees and commitment
 
     @classmethod
     def from_content(cls, key: str, content: Mapping[str, Any]) -> "RateCard":
         currency, digits = content["currency"], content[DIGITS]
-        prices = {entry["agent"]: Price.from_entry(key, currency, digits, entry) for entry in content["entries"]}
+        entries: dict[str, dict[str | None, Price]] = {}
+        for entry in content["entries"]:
+            price = Price.from_entry(key, currency, digits, entry)
+            entries.setdefault(price.agent, {})[price.grade] = price
         return cls(
             key=key,
             currency=currency,
             digits=digits,
-            prices=prices,
+            entries=entries,
             recurring=Recurring.from_content(content),
         )
+
+    @property
+    def prices(self) -> list[Price]:
+        """The prices of all entries, sorted by agent and grade."""
+        return [price for graded in self.entries.values() for price in graded.values()]
 
 
 def key_problem(key: str) -> str | None:

@@ -96,6 +96,7 @@ class OutcomeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     currency: str | None = None
     settles_at: str | None = None
     line_id: str | None = None
+    grade: str | None = None
 
 
 class _Subject(TypedDict):

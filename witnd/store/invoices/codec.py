@@ -58,7 +58,7 @@ def encode_row(row: Row) -> bytes:
             None if row.corrects is None else bytes.fromhex(row.corrects),
             row.reason,
             row.repaired_at,
-            *(() if row.tax is None else (row.tax,)),
+            *(() if row.tax is None and row.grade is None else (row.tax, row.grade)),
         )
     )
 
@@ -77,7 +77,8 @@ def _decode_row(record: bytes) -> Row:
     fields = _unpack(record)
     _check_format(fields[0])
     (_, kind, id_, agent, card, price, amount, exact, at_close, per_unit, outcome, resolved, contract, unit, working,
-     corrects, reason, repaired, *tax) = fields  # fmt: skip
+     corrects, reason, repaired, *more) = fields  # fmt: skip
+    tax, grade = more or (None, None)
     return Row(
         id=derived_id("line", outcome) if id_ is None else id_.hex(),
         kind=KINDS[kind],
@@ -96,7 +97,8 @@ def _decode_row(record: bytes) -> Row:
         corrects=None if corrects is None else corrects.hex(),
         reason=reason,
         repaired_at=repaired,
-        tax=tax[0] if tax else None,
+        grade=grade,
+        tax=tax,
     )
 
 

@@ -7,7 +7,7 @@ from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.fold.actor import Actor, Held, Marks, Waiting
 from witnd.fold.history import mark_of
-from witnd.store.records.codec import OutcomeRecord, decode_outcome, terms_of
+from witnd.store.records.codec import OutcomeRecord, decode_outcome, frozen_terms
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.hold import Repair
 from witnd.store.records.sealed import unseal_items
@@ -27,13 +27,15 @@ def hydrate(
             waiting.wait(Waiting(*item))
         waiting.stored = len(waiting.waiting)
         return waiting
-    contract, price = terms_of(key, stored, catalogue)
+    contract, prices = frozen_terms(key, stored, catalogue)
     # Set every slot once, without the constructor's defaults: with many outcomes, most events run this.
     actor = Actor.__new__(Actor)
     actor.key = key
     actor.customer_key = intern(stored.customer_key)
     actor.contract = contract
-    actor.price = price
+    actor.price = prices[stored.grade or 0]
+    actor.graded = None if contract.grades is None else prices
+    actor.grade = stored.grade
     actor.opened_at = stored.opened_at
     actor.settles_at = stored.settles_at
     actor.processed_at = stored.processed_at

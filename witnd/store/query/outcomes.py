@@ -17,7 +17,7 @@ from witnd.store.page import Page
 from witnd.store.query.cursor import Cursor, newest, text_of_cursor
 from witnd.store.query.merged import batches, earliest_due
 from witnd.store.query.reads import PAGE, Command, Reads
-from witnd.store.records.codec import OutcomeRecord, outcome_record, terms_of
+from witnd.store.records.codec import OutcomeRecord, frozen_terms, outcome_record
 
 # Sorts after every key with a prefix: UTF-8 never has this byte.
 _BEYOND: Final = b"\xff"
@@ -82,7 +82,7 @@ async def list_due_outcomes(
     data: list[Listed] = []
     looked_at, last = 0, after
     async for cursor, record in earliest_due(reads, partitions, after):
-        outcome = restore_outcome(cursor.name, record, *terms_of(cursor.name, record, catalogue))
+        outcome = restore_outcome(cursor.name, record, *frozen_terms(cursor.name, record, catalogue))
         if looked_at == looked_at_max or (filter_.matches(outcome) and len(data) == limit):
             return Page(data, text_of_cursor(last))
         if filter_.matches(outcome):
@@ -142,6 +142,6 @@ async def _outcomes(
         for cursor, raw in zip(mine, records, strict=True):
             record = outcome_record(cursor.name, raw)
             if isinstance(record, OutcomeRecord):
-                terms = terms_of(cursor.name, record, catalogue)
+                terms = frozen_terms(cursor.name, record, catalogue)
                 found[cursor] = restore_outcome(cursor.name, record, *terms)
     return [(cursor, found.get(cursor)) for cursor in cursors]

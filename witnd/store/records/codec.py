@@ -8,7 +8,7 @@ Without it, a changed byte could turn one valid record into another. The checksu
 record of another outcome is damage. A record that cannot be decoded raises `Unreadable`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
@@ -26,7 +26,8 @@ from witnd.fold.history import items_of
 from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.records.sealed import CHECKSUM_BYTES, DAMAGE, seal
 
-FORMAT = 2
+FORMAT = 3
+DIGEST_BYTES = 32
 HELD = len(STATUSES)  # the status number of a key with held events and no outcome
 _STATUS_NUMBER = {status: number for number, status in enumerate(STATUSES)}
 
@@ -46,7 +47,7 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
     holds: bool
     customer_key: str
     contract: bytes
-    price: bytes
+    prices: bytes  # the digests of the price, or of the prices of all grades
     opened_at: int
     settles_at: int
     processed_at: int | None
@@ -57,6 +58,7 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
     total: tuple[int, str] | None
     lag: int  # settles_at minus the score in the index of deadlines, ms
     is_repaired: bool
+    grade: int | None  # the place of the grade of a confirmed outcome
     tailed: int
     tail: bytes  # the last `tailed` items of the history, concatenated; the list does not have them
 
@@ -70,7 +72,13 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
 
     @property
     def price_hash(self) -> str:
-        return _hex_hash(self.price)
+        """The digest of its price; before settlement, of the price of the first grade."""
+        return _hex_hash(price_digests(self.prices)[self.grade or 0])
+
+    @property
+    def price_hashes(self) -> list[str]:
+        """The digests of its price, or of the prices of all grades."""
+        return [_hex_hash(digest) for digest in price_digests(self.prices)]
 
     @property
     def tally(self) -> Tally:
@@ -109,6 +117,15 @@ def _raw_hash(digest: str) -> bytes:
     return bytes.fromhex(digest)
 
 
+def _raw_hashes(prices: Sequence[Price]) -> bytes:
+    return b"".join([_raw_hash(price.hash) for price in prices])
+
+
+def price_digests(packed: bytes) -> list[bytes]:
+    """Return the digests of an outcome's prices."""
+    return [packed[at : at + DIGEST_BYTES] for at in range(0, len(packed), DIGEST_BYTES)]
+
+
 @cache  # the same
 def _hex_hash(digest: bytes) -> str:
     return digest.hex()
@@ -128,7 +145,7 @@ def encode_outcome(outcome: Outcome, indexed_deadline: int, tail: bytes, tailed:
             outcome.holds,
             outcome.customer_key,
             _raw_hash(outcome.contract.hash),
-            _raw_hash(outcome.price.hash),
+            _raw_hash(outcome.price.hash) if outcome.graded is None else _raw_hashes(outcome.graded),
             outcome.opened_at,
             outcome.settles_at,
             outcome.processed_at,
@@ -139,6 +156,7 @@ def encode_outcome(outcome: Outcome, indexed_deadline: int, tail: bytes, tailed:
             None if tally is None else (tally[0], str(tally[1])),
             outcome.settles_at - indexed_deadline,
             outcome.is_repaired,
+            outcome.grade,
             tailed,
             tail,
         )
@@ -191,9 +209,20 @@ def _check_other_format(record: bytes) -> None:
 
 
 def terms_of(key: str, record: OutcomeRecord, catalogue: Catalogue) -> tuple[Contract, Price]:
-    """Return the contract and price of an outcome, by their digests. Raises `Unsafe` if the catalogue lost them."""
+    """Return the contract and price of an outcome; before settlement, the price of the first grade. Raises `Unsafe` if
+    the catalogue lost them."""
+    contract, prices = frozen_terms(key, record, catalogue)
+    return contract, prices[record.grade or 0]
+
+
+def frozen_terms(key: str, record: OutcomeRecord, catalogue: Catalogue) -> tuple[Contract, tuple[Price, ...]]:
+    """Return the contract of an outcome and its price, or the prices of all grades, by their digests. Raises `Unsafe`
+    if the catalogue lost them."""
     try:
-        return catalogue.contract(_hex_hash(record.contract)), catalogue.price_by_hash(_hex_hash(record.price))
+        contract, packed = catalogue.contract(_hex_hash(record.contract)), record.prices
+        if len(packed) == DIGEST_BYTES:
+            return contract, (catalogue.price_by_hash(_hex_hash(packed)),)
+        return contract, tuple([catalogue.price_by_hash(_hex_hash(one)) for one in price_digests(packed)])
     except KeyError as missing:
         raise Unsafe(
             f"outcome {key!r} was opened under terms {missing}, which the catalogue does not have",

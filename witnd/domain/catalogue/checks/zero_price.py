@@ -38,8 +38,13 @@ def zero_price_warning(price: Price) -> str | None:
 
 def card_warnings(prices: Sequence[Price]) -> list[str]:
     """Return the warnings about prices, each with its agent."""
-    found = [(price.agent, zero_price_warning(price)) for price in prices]
-    return [f"agent {short_repr(agent)}: {warning}" for agent, warning in found if warning is not None]
+    found = [(_subject(price), zero_price_warning(price)) for price in prices]
+    return [f"{subject}: {warning}" for subject, warning in found if warning is not None]
+
+
+def _subject(price: Price) -> str:
+    grade = "" if price.grade is None else f", grade {short_repr(price.grade)}"
+    return f"agent {short_repr(price.agent)}{grade}"
 
 
 def own_prices(content: dict[str, object], key: str, card: RateCard) -> list[Price]:
@@ -49,14 +54,14 @@ def own_prices(content: dict[str, object], key: str, card: RateCard) -> list[Pri
     return [Price.from_entry(card.key, card.currency, card.digits, entry, customer=key) for entry in entries]
 
 
-def catalogue_warnings(catalogue: Catalogue, items: Sequence[Item], at: int) -> list[Mistake]:
+def zero_price_warnings(catalogue: Catalogue, items: Sequence[Item], at: int) -> list[Mistake]:
     """Return the warnings about the prices of a change, each with its path."""
     written = {item.key: RateCard.from_content(item.key, item.content) for item in items if item.kind == "rate_card"}
     found: list[Mistake] = []
     for item in items:
         prices: list[Price] = []
         if item.kind == "rate_card":
-            prices = list(written[item.key].prices.values())
+            prices = written[item.key].prices
         elif item.kind == "customer" and item.content.get("entries"):
             key = item.content["rate_card"]
             card = written.get(key) or catalogue.rate_card(key, at)

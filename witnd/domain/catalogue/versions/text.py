@@ -1,5 +1,5 @@
 """The fields of a catalogue version as text, and the differences between two versions.
-Paths use agent keys: `entries[support].tiers[1].up_to`.
+Paths use the keys of agents and grades: `entries[support].tiers[1].up_to`, `entries[support][solved].price_per_unit`.
 """
 
 import json
@@ -11,6 +11,8 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.domain.catalogue.buyer import BILLING
+from witnd.domain.catalogue.terms.grades import GRADES
+from witnd.domain.pricing.entry import GRADE
 from witnd.domain.pricing.ratecard import DIGITS, FLAT
 from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, WRITTEN
 from witnd.domain.values.fields import field_path
@@ -87,6 +89,10 @@ def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
         at = field_path(path, name)
         if name == "condition":
             found |= {f"{at}[{place}]": _node(node) for place, node in enumerate(value)} or {at: "[]"}
+        elif name == GRADES:
+            found |= _grades(value, at)
+        elif name == "timers":
+            found |= {f"{at}[{_unquoted(action)}]": text(timer) for action, timer in value.items()} or {at: "{}"}
         elif name in ("entries", "agents"):
             found |= _agent_tables(value, at)
         elif name == FEES:
@@ -108,11 +114,21 @@ def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
 
 
 def _agent_tables(tables: Sequence[Mapping[str, Any]], path: str) -> dict[str, str]:
-    """Return the fields of tables that each belong to an agent."""
+    """Return the fields of tables that each belong to an agent, or to a grade of an agent."""
     found: dict[str, str] = {}
     for table in tables:
-        inner = {name: value for name, value in table.items() if name != "agent"}
-        found |= _flat(inner, f"{path}[{_unquoted(table['agent'])}]")
+        inner = {name: value for name, value in table.items() if name not in ("agent", GRADE)}
+        grade = f"[{_unquoted(table[GRADE])}]" if GRADE in table else ""
+        found |= _flat(inner, f"{path}[{_unquoted(table['agent'])}]{grade}")
+    return found
+
+
+def _grades(grades: Sequence[Mapping[str, Any]], path: str) -> dict[str, str]:
+    """Return the keys of grades in their order, which decides, and then the fields of each."""
+    found = {path: ", ".join([_unquoted(grade["key"]) for grade in grades])}
+    for grade in grades:
+        inner = {name: value for name, value in grade.items() if name != "key"}
+        found |= _flat(inner, f"{path}[{_unquoted(grade['key'])}]")
     return found
 
 

@@ -1,42 +1,62 @@
 """Agents: the condition, settlement period and billing units of outcomes. Every version is kept."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from witnd.app.catalogue.read import AGENT, Thing
 from witnd.app.catalogue.trials import TrialAnswer, answered
+from witnd.domain.catalogue.checks.grade_prices import agent_grade_warnings
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import METHODS
+from witnd.domain.catalogue.terms.grades import GRADES, condition_of
+from witnd.domain.catalogue.terms.timers import MAX_SECONDS, MIN_SECONDS
 from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.web.api.catalogue.answers import (
     Versioned,
     versioned,
+    warnings,
 )
 from witnd.web.api.catalogue.resource import Resource, register
 from witnd.web.api.spec.condition_schema import Condition
 from witnd.web.http.route import Call, route
 
 Method = Annotated[str, Meta(extra_json_schema={"enum": list(METHODS)})]
+# Whole seconds, or the word for events that leave the deadline unchanged.
+Timer = Annotated[int, Meta(ge=MIN_SECONDS, le=MAX_SECONDS)] | Literal["keep"]
+
+
+class Grade(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One of several results that are priced differently. The first grade whose condition is true when the outcome
+    settles is its grade. `name` defaults to the key."""
+
+    key: str
+    condition: list[Condition]
+    name: str | None = None
 
 
 class AgentChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields to replace; null restores the default: the key for `name`, 259200 s (72 h) for `settlement_period`,
-    `last` for `attribution_method`. A `condition` is replaced as a whole."""
+    `last` for `attribution_method`, no `timers`. `condition`, `grades` and `timers` are replaced as a whole. Setting
+    `condition` removes the grades, and setting `grades` removes the condition; give only one of them."""
 
     name: str | None = None
     settlement_period: int | None = None
     attribution_method: Method | None = None
     condition: list[Condition] | None = None
+    grades: list[Grade] | None = None
+    timers: dict[str, Timer] | None = None
     effective_from: str | None = None
 
 
 class AgentIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A new agent. `effective_from`: when it takes effect; default: now."""
+    """A new agent, with either a `condition` or `grades`. `effective_from`: when it takes effect; default: now."""
 
     key: str
-    condition: list[Condition]
+    condition: list[Condition] | None = None
+    grades: list[Grade] | None = None
+    timers: dict[str, Timer] | None = None
     name: str | None = None
     settlement_period: int | None = None
     attribution_method: Method | None = None
@@ -44,7 +64,9 @@ class AgentIn(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Agent(Versioned, frozen=True, kw_only=True):
-    """A version of an agent. `contract_hash` identifies the terms in the outcomes that open under it."""
+    """A version of an agent. `contract_hash` identifies the terms in the outcomes that open under it. With `grades`,
+    `condition` is true while the condition of any grade is. `warnings` lists rate cards that do not price all of its
+    outcomes; it is absent in lists."""
 
     key: str
     name: str
@@ -52,7 +74,10 @@ class Agent(Versioned, frozen=True, kw_only=True):
     attribution_method: str
     condition: list[Condition]
     condition_words: str
+    grades: list[Grade] | None
+    timers: dict[str, Timer] | None
     contract_hash: str | None
+    warnings: list[str] | UnsetType = UNSET
 
 
 class AgentPage(Struct, frozen=True, kw_only=True):
@@ -73,28 +98,41 @@ class ExampleEvent(Struct, kw_only=True):
 
 
 class TrialIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A contract, and up to 100 events in the order in which they arrive."""
+    """A contract, with either a `condition` or `grades`, and up to 100 events in the order in which they arrive."""
 
-    condition: list[Condition]
+    condition: list[Condition] | None = None
+    grades: list[Grade] | None = None
+    timers: dict[str, Timer] | None = None
     name: str | None = None
     settlement_period: int | None = None
     attribution_method: Method | None = None
     events: list[ExampleEvent] = []
 
 
-async def _show(_: Call[Any], thing: Thing, secret: str | None = None) -> Agent:  # noqa: ARG001
+def _answer(thing: Thing, warned: Sequence[str] = ()) -> Agent:
     content = thing.version.content
+    condition = condition_of(content)
     return Agent(
         key=thing.key,
-        **content,
-        condition_words=condition_text(content["condition"]),
+        name=content["name"],
+        settlement_period=content["settlement_period"],
+        attribution_method=content["attribution_method"],
+        condition=condition,
+        condition_words=condition_text(condition),
+        grades=content.get(GRADES),
+        timers=content.get("timers"),
         contract_hash=thing.version.hash,
+        warnings=list(warned) or UNSET,
         **versioned(thing),
     )
 
 
-async def _show_page(call: Call[Any], things: Sequence[Thing]) -> list[Agent]:
-    return [await _show(call, thing) for thing in things]
+async def _show(call: Call[Any], thing: Thing, secret: str | None = None) -> Agent:  # noqa: ARG001
+    return _answer(thing, warnings(call, thing, lambda known, _, at: agent_grade_warnings(known, thing.key, at)))
+
+
+async def _show_page(_: Call[Any], things: Sequence[Thing]) -> list[Agent]:
+    return [_answer(thing) for thing in things]
 
 
 register(

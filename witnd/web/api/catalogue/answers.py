@@ -3,6 +3,7 @@
 What is particular to a kind is left to its module in `witnd.web.api`.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -13,7 +14,8 @@ from witnd.app.catalogue.change import Written
 from witnd.app.catalogue.etag import etag
 from witnd.app.catalogue.read import Kind, Thing
 from witnd.app.daemon_services import DaemonServices
-from witnd.domain.catalogue.versions.history import Version
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.versions.history import PAST, Version
 from witnd.domain.catalogue.versions.text import FieldDifference, line
 from witnd.domain.values import instant
 from witnd.domain.values.company import LOCALES
@@ -120,6 +122,17 @@ def versioned(thing: Thing) -> dict[str, Any]:
         "archived": version.archived,
         "scheduled": [instant.render(at) for at in thing.scheduled],
     }
+
+
+def warnings(
+    call: Call[Any], thing: Thing, find: Callable[[Catalogue, Mapping[str, Any], int], list[str]]
+) -> list[str]:
+    """Return the warnings about a version that is in effect or will be, at that instant. `find`: returns them for the
+    catalogue, a content and an instant."""
+    if thing.version.standing == PAST:
+        return []
+    at = max(call.services.now_ms(), thing.version.effective_from)
+    return find(call.services.catalogue, thing.version.content, at)
 
 
 def version_line(version: Version) -> VersionLine:

@@ -7,14 +7,16 @@ from msgspec import UNSET, Struct, UnsetType
 
 from witnd.app.catalogue.read import CUSTOMER, Thing
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.checks.grade_prices import customer_grade_warnings
 from witnd.domain.catalogue.checks.zero_price import card_warnings, own_prices
 from witnd.domain.pricing.recurring import input_content
-from witnd.web.api.catalogue.agents import Method
+from witnd.web.api.catalogue.agents import Grade, Method, Timer
 from witnd.web.api.catalogue.answers import (
     CatalogueListing,
     Locale,
     Versioned,
     versioned,
+    warnings,
 )
 from witnd.web.api.catalogue.rate_cards import Commitment, Entry, Fee
 from witnd.web.api.catalogue.resource import Resource, register
@@ -23,13 +25,16 @@ from witnd.web.http.route import Call
 
 
 class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Individual terms of a customer for an agent: the key of the agent and at least one other field."""
+    """Individual terms of a customer for an agent: the key of the agent and at least one other field. `condition` or
+    `grades` replaces whichever the agent has. Empty `timers` remove those of the agent."""
 
     agent: str
     name: str | None = None
     settlement_period: int | None = None
     attribution_method: Method | None = None
     condition: list[Condition] | None = None
+    grades: list[Grade] | None = None
+    timers: dict[str, Timer] | None = None
 
 
 class Billing(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +79,8 @@ class CustomerIn(CustomerChange, kw_only=True, forbid_unknown_fields=True):
 
 
 class Customer(Versioned, frozen=True, kw_only=True):
-    """A version of a customer. `warnings` lists individual prices that bill one unit as 0; it is absent in lists."""
+    """A version of a customer. `warnings` lists individual prices that bill one unit as 0, and grades without a price
+    or with an unknown one; it is absent in lists."""
 
     key: str
     name: str
@@ -101,7 +107,7 @@ class CustomerListing(CatalogueListing, frozen=True, kw_only=True, forbid_unknow
     rate_card: str | None = None
 
 
-def _answer(thing: Thing, known: Catalogue | None = None) -> Customer:
+def _answer(thing: Thing, warned: Sequence[str] = ()) -> Customer:
     content = input_content(thing.version.content)
     return Customer(
         key=thing.key,
@@ -113,19 +119,20 @@ def _answer(thing: Thing, known: Catalogue | None = None) -> Customer:
         fees=content.get("fees", []),
         commitment=content.get("commitment"),
         billing=content.get("billing"),
-        warnings=UNSET if known is None else _warnings(known, thing) or UNSET,
+        warnings=list(warned) or UNSET,
         **versioned(thing),
     )
 
 
-def _warnings(known: Catalogue, thing: Thing) -> list[str]:
+def _zero_prices(known: Catalogue, thing: Thing) -> list[str]:
     content = thing.version.content
     card = None if content["rate_card"] is None else known.rate_card(content["rate_card"], thing.version.effective_from)
     return [] if card is None else card_warnings(own_prices(content, thing.key, card))
 
 
 async def _show(call: Call[Any], thing: Thing, secret: str | None = None) -> Customer:  # noqa: ARG001
-    return _answer(thing, call.services.catalogue)
+    zero = _zero_prices(call.services.catalogue, thing)
+    return _answer(thing, [*zero, *warnings(call, thing, customer_grade_warnings)])
 
 
 async def _show_page(_: Call[Any], things: Sequence[Thing]) -> list[Customer]:

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from witnd.app.catalogue.quotes import QuoteAnswer, answered, question, unsaved
+from witnd.app.catalogue.quotes import QUESTION, QuoteAnswer, answered, question, unsaved
 from witnd.app.catalogue.read import RATE_CARD, Thing, read
 from witnd.app.errors import all_invalid
+from witnd.domain.catalogue.checks.grade_prices import card_grade_warnings
 from witnd.domain.catalogue.checks.zero_price import card_warnings
 from witnd.domain.pricing.ratecard import KINDS, RateCard
 from witnd.domain.pricing.recurring import input_content
@@ -18,6 +19,7 @@ from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.web.api.catalogue.answers import (
     Versioned,
     versioned,
+    warnings,
 )
 from witnd.web.api.catalogue.resource import Resource, register
 from witnd.web.http.route import Call, route
@@ -33,9 +35,11 @@ class Tier(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class Entry(Struct, kw_only=True, forbid_unknown_fields=True):
     """The price of an agent. The fields depend on `kind`: flat, graduated, volume, package or percentage. Amounts and
-    quantities are decimal strings. `tax`: the key of a tax; default: the customer's."""
+    quantities are decimal strings. `grade`: a grade of the agent; without one, the entry prices all grades that have no
+    entry of their own. `tax`: the key of a tax; default: the customer's."""
 
     agent: str
+    grade: str | None = None
     kind: Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})] = "flat"
     price_per_unit: str | None = None
     tiers: list[Tier] | None = None
@@ -86,7 +90,7 @@ class RateCardChange(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RateCardIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A new rate card, with one entry for each agent that has a price."""
+    """A new rate card, with one entry for each agent, or each grade of an agent, that has a price."""
 
     key: str
     currency: str
@@ -97,8 +101,9 @@ class RateCardIn(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RateCardAnswer(Versioned, frozen=True, kw_only=True):
-    """A version of a rate card. `words` describes the price of each agent. `warnings` lists prices that bill one unit
-    as 0. Both are absent in lists."""
+    """A version of a rate card. `words` describes the price of each agent or, as `agent (grade)`, of each grade.
+    `warnings` lists prices that bill one unit as 0, and grades without a price or with an unknown one. Both are absent
+    in lists."""
 
     key: str
     currency: str
@@ -118,9 +123,10 @@ class RateCardPage(Struct, frozen=True, kw_only=True):
 
 class QuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
     """The number of `outcomes` of an `agent`, with 1 unit each, or the `units` of each. `agent` is optional if the
-    card has one entry. `at`: use the prices in effect at this instant."""
+    card has one entry, and `grade` if the agent has. `at`: use the prices in effect at this instant."""
 
     agent: str | None = None
+    grade: str | None = None
     outcomes: int | None = None
     units: list[str] | None = None
     at: str | None = None
@@ -133,27 +139,28 @@ class UnsavedQuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
     entries: list[Entry]
     key: str | None = None
     agent: str | None = None
+    grade: str | None = None
     outcomes: int | None = None
     units: list[str] | None = None
 
 
-def _answer(thing: Thing, *, short: bool = False) -> RateCardAnswer:
+def _answer(thing: Thing, *, short: bool = False, graded: Sequence[str] = ()) -> RateCardAnswer:
     content = input_content(thing.version.content)
-    prices = {} if short else RateCard.from_content(thing.key, content).prices
+    prices = [] if short else RateCard.from_content(thing.key, content).prices
     return RateCardAnswer(
         key=thing.key,
         currency=content["currency"],
         entries=content["entries"],
         fees=content.get("fees", []),
         commitment=content.get("commitment"),
-        words=UNSET if short else {agent: price_text(price) for agent, price in prices.items()},
-        warnings=card_warnings(list(prices.values())) or UNSET,
+        words=UNSET if short else {price.title: price_text(price) for price in prices},
+        warnings=[*card_warnings(prices), *graded] or UNSET,
         **versioned(thing),
     )
 
 
-async def _show(_: Call[Any], thing: Thing, secret: str | None = None) -> RateCardAnswer:  # noqa: ARG001
-    return _answer(thing)
+async def _show(call: Call[Any], thing: Thing, secret: str | None = None) -> RateCardAnswer:  # noqa: ARG001
+    return _answer(thing, graded=warnings(call, thing, card_grade_warnings))
 
 
 async def _show_page(_: Call[Any], things: Sequence[Thing]) -> list[RateCardAnswer]:
@@ -203,7 +210,7 @@ async def quote_unsaved(call: Call[Any]) -> QuoteAnswer:
     answer=QuoteAnswer,
 )
 async def quote_rate_card(call: Call[Any]) -> QuoteAnswer:
-    table = Table(call.document(), "", ("agent", "outcomes", "units", "at"))
+    table = Table(call.document(), "", (*QUESTION, "at"))
     asked, at = question(table), table.optional_text("at")
     if table.mistakes:
         raise all_invalid(table.mistakes)

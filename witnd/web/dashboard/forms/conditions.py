@@ -25,6 +25,8 @@ _WHOLE: Final = 2**53
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _FIELD: Final = re.compile(r"c\.(\d{1,4}(?:\.\d{1,4}){0,20})\.(fact|choice|value|spelled|op)", re.ASCII)
 _ROOT: Final = "c.op"
+# A field, or a check, of the condition, of a grade or of a timer.
+_PART: Final = re.compile(r"(?:(?P<whose>[gt])(?P<number>\d+)\.)?(?P<inner>.*)", re.ASCII)
 _FIELDS: Final = {"fact": "fact", "operator": "choice", "value": "value"}
 
 
@@ -49,7 +51,7 @@ Node: TypeAlias = Check | Group
 
 
 class FormCondition(NamedTuple):
-    """A condition as the API takes it. `places`: path of a node → its place in the form, as `0.1`; `mistakes`:
+    """A condition as the API takes it. `places`: path of a node → its place in the form, as `c.0.1`; `mistakes`:
     everything that is wrong with it."""
 
     condition: list[dict[str, Any]]
@@ -74,11 +76,12 @@ def _node_from_condition(node: Mapping[str, Any]) -> Node:
     fact, operator, value = node["fact"], node["operator"], node.get("value")
     name = operator if operator != "match" else f"match {_kind(value)}"
     shown = value if isinstance(value, str) else json.dumps(value) if BY_NAME[name].takes else ""
-    spelled = _needs_spelling(fact) or (isinstance(value, str) and _needs_spelling(value))
+    fact_text, spelled = spell(fact)
+    spelled = spelled or (isinstance(value, str) and needs_spelling(value))
     if spelled:
-        fact = json.dumps(fact)
+        fact_text = json.dumps(fact)
         shown = json.dumps(value) if isinstance(value, str) else shown
-    return Check(fact=fact, choice=name, value=shown, spelled=spelled)
+    return Check(fact=fact_text, choice=name, value=shown, spelled=spelled)
 
 
 def _kind(value: object) -> str:
@@ -87,19 +90,34 @@ def _kind(value: object) -> str:
     return "text" if isinstance(value, str) else "number"
 
 
-def _needs_spelling(text: str) -> bool:
+def needs_spelling(text: str) -> bool:
     """Line breaks and other control characters are changed or lost on their way through a form."""
     return any(unicodedata.category(character) == "Cc" for character in text)
 
 
-def group_from_form(fields: Mapping[str, str]) -> Group:
-    """Return the condition of a posted form. `c.0.1.fact` belongs to the second member of the first group."""
+def spell(text: str) -> tuple[str, bool]:
+    """Return a text as a form shows it, and whether it is written as JSON."""
+    return (json.dumps(text), True) if needs_spelling(text) else (text, False)
+
+
+def unspelled(text: str) -> str | None:
+    """Return the text that is written as JSON, or None if it is not."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, str) else None
+
+
+def group_from_form(fields: Mapping[str, str], prefix: str = "") -> Group:
+    """Return the condition of a posted form. `c.0.1.fact` belongs to the second member of the first group. `prefix`:
+    how the names begin."""
     found: dict[tuple[int, ...], dict[str, str]] = {}
     for name, value in fields.items():
-        if form := _FIELD.fullmatch(name):
+        if name.startswith(prefix) and (form := _FIELD.fullmatch(name, len(prefix))):
             place = tuple(int(part) for part in form[1].split("."))
             found.setdefault(place, {})[form[2]] = value
-    root = Group(op="OR" if fields.get(_ROOT) == "OR" else "AND")
+    root = Group(op="OR" if fields.get(prefix + _ROOT) == "OR" else "AND")
     groups: dict[tuple[int, ...], Group] = {(): root}
     for place in sorted(found):
         parent = groups.get(place[:-1])
@@ -138,16 +156,17 @@ def _check(given: Mapping[str, str]) -> Check:
 # -- a form as a condition --------------------------------------------------------------------------------------------
 
 
-def condition_from_group(rule: Group) -> FormCondition:
-    writer = _Writer()
+def condition_from_group(rule: Group, path: str = "condition", prefix: str = "") -> FormCondition:
+    """Return the condition of a form. `path`: where it is in a request; `prefix`: how the names of its fields begin."""
+    writer, root = _Writer(), f"{prefix}c"
     if rule.op == "OR":
-        writer.places["condition[0]"] = ""
-        nodes = [{"op": "OR", "conditions": writer.members(rule, "condition[0].conditions", "")}]
+        writer.places[f"{path}[0]"] = root
+        nodes = [{"op": "OR", "conditions": writer.members(rule, f"{path}[0].conditions", root)}]
     else:
-        nodes = writer.members(rule, "condition", "")
-    writer.places["condition"] = ""
+        nodes = writer.members(rule, path, root)
+    writer.places[path] = root
     known = {one.path for one in writer.mistakes}
-    found = [one for one in conditions.mistakes(nodes) if one.path not in known]
+    found = [one for one in conditions.mistakes(nodes, path) if one.path not in known]
     return FormCondition(nodes, writer.places, writer.mistakes + found)
 
 
@@ -159,7 +178,7 @@ class _Writer:
         self.mistakes: list[Mistake] = []
 
     def members(self, group: Group, path: str, place: str) -> list[dict[str, Any]]:
-        return [self.node(one, f"{path}[{n}]", inside(place, n)) for n, one in enumerate(group.members)]
+        return [self.node(one, f"{path}[{n}]", f"{place}.{n}") for n, one in enumerate(group.members)]
 
     def node(self, node: Node, path: str, place: str) -> dict[str, Any]:
         self.places[path] = place
@@ -171,7 +190,7 @@ class _Writer:
         if not node.members:
             self.mistakes.append(Mistake(inner, "is missing; add a check or remove this group"))
             return {"op": "NOT"}
-        return {"op": "NOT", "condition": self.node(node.members[0], inner, inside(place, 0))}
+        return {"op": "NOT", "condition": self.node(node.members[0], inner, f"{place}.0")}
 
     def check(self, check: Check, path: str) -> dict[str, Any]:
         choice = BY_NAME[check.choice]
@@ -192,11 +211,8 @@ class _Writer:
         return leaf
 
     def unspelled(self, text: str, path: str) -> str:
-        try:
-            found = json.loads(text)
-        except ValueError:
-            found = None
-        if isinstance(found, str):
+        found = unspelled(text)
+        if found is not None:
             return found
         self.mistakes.append(Mistake(path, 'must be in quotes, with line breaks as \\n: "first\\nsecond"'))
         return text
@@ -220,18 +236,30 @@ def errors_by_field(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> d
         if not head:
             continue
         field = _FIELDS.get(one.path[len(head) :].lstrip("."), "")
-        name = ".".join([part for part in ("c", places[head], field) if part])
+        name = f"{places[head]}.{field}" if field else places[head]
         found.setdefault(name, one.message)
     return found
 
 
 def field_label(path: str, places: Mapping[str, str]) -> str:
-    """Return the label of a path in the form: `Check 1.2`."""
+    """Return the label of a path in the form: `Check 1.2`, `Grade 1, check 2`, `Timer 3`."""
     head = path
     while head and head not in places:
         head = head[: max(0, head.rfind("."), head.rfind("["))]
-    place = places.get(head, "")
-    return f"Check {numbered(place)}" if place else "Condition" if head else path
+    if not head:
+        return path
+    part = _PART.fullmatch(places[head])
+    assert part is not None, places[head]
+    whose, number, inner = part["whose"], part["number"], part["inner"]
+    if inner in ("key", "name"):
+        word = inner
+    elif whose == "t":
+        word = ""
+    else:
+        word = f"check {numbered(inner[2:])}" if len(inner) > 1 else "condition"
+    if not whose:
+        return word.capitalize()
+    return f"{'Timer' if whose == 't' else 'Grade'} {int(number) + 1}" + (f", {word}" if word else "")
 
 
 # -- reading aloud ----------------------------------------------------------------------------------------------------
@@ -261,10 +289,6 @@ def checks(rule: Group) -> list[Check]:
     for one in rule.members:
         found += [one] if isinstance(one, Check) else checks(one)
     return found
-
-
-def inside(place: str, number: int) -> str:
-    return f"{place}.{number}" if place else str(number)
 
 
 def numbered(place: str) -> str:

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from witnd.app.catalogue.change import Written
 from witnd.app.errors import Refused
+from witnd.domain.catalogue.checks.grade_prices import own_terms
+from witnd.domain.catalogue.terms.grades import GRADES, grade_name
 from witnd.domain.values.money import minor_digits
 from witnd.web.dashboard.forms.billing_data import tax_choices
 from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, preview_of_form, selected_place
@@ -61,7 +63,7 @@ def form_from_content(
     currency: str,
     query: Mapping[str, str],
     seen: int,
-    start: Entry | None = None,
+    start: Sequence[Entry] = (),
     *,
     stored: Mapping[str, int] = MappingProxyType({}),
 ) -> PriceForm:
@@ -70,8 +72,8 @@ def form_from_content(
     only = query.get("agent", "")
     part = "part" in query or len(content) > MOST_EDITED
     entries = [entry for entry in entries_from_content(content) if not part or entry.agent == only]
-    if not entries and (part or start is not None):
-        entries = [start or blank(only)]
+    if not entries and (part or start):
+        entries = list(start) or [blank(only)]
     texts = {
         "currency": currency,
         "part": "yes" if part else "",
@@ -111,8 +113,10 @@ def _others(content: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> l
     return [dict(entry) for entry in content if entry["agent"] != texts["only"]] if texts["part"] else []
 
 
-async def values(request: PageRequest, form: PriceForm, problems: Sequence[Problem] = ()) -> dict[str, Any]:
-    """What `prices.html` shows."""
+async def values(
+    request: PageRequest, form: PriceForm, problems: Sequence[Problem] = (), customer: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What `prices.html` shows. `customer`: whose own prices they are, if any."""
     agents = await _choices(request)
     # An invalid currency has no number of digits; validation reports it.
     known = form.currency if form.currency in form.stored or minor_digits(form.currency) is not None else ""
@@ -122,6 +126,7 @@ async def values(request: PageRequest, form: PriceForm, problems: Sequence[Probl
         "texts": form.texts,
         "currency": known,
         "agents": agents,
+        "grades": await _grades(request, form, customer),
         "suggested": agents[:MOST_SUGGESTED] if len(agents) > MOST_CHOICES else [],
         "kinds": [(kind, kind.capitalize()) for kind in KIND_HINTS],
         "kind_hints": KIND_HINTS,
@@ -145,6 +150,20 @@ async def _choices(request: PageRequest) -> list[tuple[str, str]]:
         if not entry.archived:
             name = entry.content["name"]
             found.append((key, key if name == key else f"{name} ({key})"))
+    return found
+
+
+async def _grades(
+    request: PageRequest, form: PriceForm, customer: Mapping[str, Any] | None
+) -> dict[str, list[tuple[str, str]]]:
+    """Return the grades of each agent of the form, with their names: of the agent, and of the customer's own terms."""
+    now = await request.services.catalogue_store.next_instant()
+    found: dict[str, list[tuple[str, str]]] = {}
+    for key in {entry.agent for entry in form.entries}:
+        agent = request.services.catalogue.entry("agent", key, now) or request.services.catalogue.entry("agent", key)
+        contents = [own_terms(customer, key), *([] if agent is None else [agent.content])]
+        graded = {one["key"]: grade_name(one) for content in contents for one in content.get(GRADES, ())}
+        found[key] = [(grade, grade if name == grade else f"{name} ({grade})") for grade, name in graded.items()]
     return found
 
 

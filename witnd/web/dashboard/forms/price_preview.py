@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from witnd.app.catalogue.quotes import QuoteAnswer, answered, question, unsaved
+from witnd.app.catalogue.quotes import QUESTION, QuoteAnswer, answered, question, unsaved
 from witnd.app.errors import Refused, all_invalid
 from witnd.billing.export.wording import format_numbers, group_digits
 from witnd.domain.pricing.ratecard import PERCENTAGE, RateCard
@@ -72,7 +72,8 @@ async def preview_of_form(
         return None
     entry = entries[place].document
     agent = entry.setdefault("agent", _SOMEBODY)
-    raw = {"currency": currency or None, "entries": [entry], "agent": agent, **quantities(form)}
+    asked = {"agent": agent, "grade": entry.get("grade"), **quantities(form)}
+    raw = {"currency": currency or None, "entries": [entry], **asked}
     try:
         # In a thread: ten thousand outcomes would block the event loop for too long.
         return preview_of_quote(await asyncio.to_thread(unsaved, raw, stored))
@@ -82,7 +83,7 @@ async def preview_of_form(
 
 async def preview_of_card(card: RateCard, agent: str, form: Mapping[str, str]) -> Preview:
     """Of a saved card."""
-    table = Table({"agent": agent, **quantities(form)}, "", ("agent", "outcomes", "units"))
+    table = Table({"agent": agent, "grade": form.get("grade") or None, **quantities(form)}, "", QUESTION)
     asked = question(table)
     try:
         if table.mistakes:

@@ -18,6 +18,7 @@ from witnd.app.errors import Refused
 from witnd.domain.pricing.entry import (
     BELOW_BOUND,
     FLAT,
+    GRADE,
     GRADUATED,
     KINDS,
     MAX_TIERS,
@@ -37,8 +38,8 @@ MOST_EDITED: Final = 20
 # A tier more than one price has at the beginning: fewer than two tiers are a flat price.
 _FIRST_TIERS: Final = 2
 _TIERS: Final = "tiers"
-_TEXTS: Final = ("agent", "kind", *[n for n in dict.fromkeys(n for ns in KINDS.values() for n in ns) if n != _TIERS],
-                 *OPTIONS, TAX)  # fmt: skip
+_OF_KINDS: Final = [name for name in dict.fromkeys(n for names in KINDS.values() for n in names) if name != _TIERS]
+_TEXTS: Final = ("agent", GRADE, "kind", *_OF_KINDS, *OPTIONS, TAX)
 _NAME: Final = re.compile(r"entries\[(\d{1,4})\]\.(?:tiers\[(\d{1,4})\]\.)?([a-z_]+)", re.ASCII)
 _PLACE: Final = re.compile(r"entries\[(\d+)\](.*)", re.ASCII | re.DOTALL)
 _ORDER: Final = re.compile(r"(remove-entry|add-tier|remove-tier):(\d{1,4})(?:\.(\d{1,4}))?", re.ASCII)
@@ -69,6 +70,7 @@ class Field(Struct, frozen=True):
 
 FIELDS: Final[Mapping[str, Field]] = {
     "agent": Field("Agent"),
+    "grade": Field("Grade"),
     "kind": Field("Kind of price"),
     "price_per_unit": Field("Price per unit", money=True),
     "package_size": Field("Units in a package"),
@@ -101,6 +103,15 @@ class Entry(Struct, frozen=True, kw_only=True):
         return self.texts.get("agent", "")
 
     @property
+    def grade(self) -> str:
+        return self.texts.get(GRADE, "")
+
+    @property
+    def title(self) -> str:
+        """The agent, and the grade if there is one."""
+        return f"{self.agent} ({self.grade})" if self.grade else self.agent
+
+    @property
     def kind(self) -> str:
         return self.texts.get("kind") or FLAT
 
@@ -117,7 +128,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     def kept(self) -> Iterator[tuple[str, str]]:
         """What was typed for other kinds, by the end of its name: a form keeps it out of sight."""
         for name, text in self.texts.items():
-            if text and name not in ("agent", "kind", *self.names, *OPTIONS, TAX):
+            if text and name not in ("agent", GRADE, "kind", *self.names, *OPTIONS, TAX):
                 yield name, text
         if not self.tiered:
             for place, tier in enumerate(self.tiers):
@@ -131,7 +142,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     def document(self) -> dict[str, Any]:
         """As the API takes it; what is empty is left out."""
         entry: dict[str, Any] = {"kind": self.kind}
-        entry |= {name: text for name in ("agent", *self.names, *OPTIONS, TAX) if (text := self.texts.get(name))}
+        entry |= {name: text for name in ("agent", GRADE, *self.names, *OPTIONS, TAX) if (text := self.texts.get(name))}
         if self.tiered:
             entry[_TIERS] = [{name: text for name, text in tier.items() if text} for tier in self.tiers]
         return entry
@@ -162,8 +173,8 @@ def entries_from_form(form: Mapping[str, str]) -> list[Entry]:
         entry, tier, field = named.groups()
         texts, tiers = found.setdefault(int(entry), ({}, {}))
         if tier is None and field in _TEXTS:
-            # The key of an agent is what it is, spaces included.
-            texts[field] = text if field == "agent" else text.strip()
+            # The keys of an agent and a grade are what they are, spaces included.
+            texts[field] = text if field in ("agent", GRADE) else text.strip()
         elif tier is not None and field in TIER_FIELDS:
             tiers.setdefault(int(tier), {})[field] = text.strip()
     return [

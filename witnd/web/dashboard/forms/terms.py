@@ -1,20 +1,29 @@
-"""The terms of an agent as a form: name, time to settle, what is counted, and the condition."""
+"""The terms of an agent as a form: name, time to settle and timers, what is counted, and the condition or grades."""
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
 from witnd.app.errors import Refused
-from witnd.domain.catalogue.contract import DEFAULT_PERIOD, MAX_PERIOD, MIN_PERIOD, read_agent
+from witnd.domain.catalogue.contract import DEFAULT_PERIOD, read_agent
+from witnd.domain.catalogue.terms.grades import GRADES
 from witnd.domain.values.mistake import Mistake
-from witnd.web.dashboard.forms import conditions
+from witnd.web.dashboard.forms import conditions, reorder
+from witnd.web.dashboard.forms.agent_terms import grades, timers
+from witnd.web.dashboard.forms.agent_terms.grades import GradeForm, combined
+from witnd.web.dashboard.forms.agent_terms.periods import (
+    PERIOD_PROBLEM,
+    UNITS,
+    known_unit,
+    period_and_unit,
+    seconds_of,
+)
+from witnd.web.dashboard.forms.agent_terms.timers import TimerRow
 from witnd.web.dashboard.forms.conditions import Check, Group
 from witnd.web.dashboard.present.instants import written_instant
 from witnd.web.errors import status_of
 
-UNITS: Final[Mapping[str, int]] = {"days": 86_400, "hours": 3600, "minutes": 60, "seconds": 1}
 # How the billing unit is taken from the attributions of events, in words.
 METHODS: Final[Mapping[str, str]] = {
     "last": "the latest",
@@ -28,9 +37,10 @@ _LABELS: Final[Mapping[str, str]] = {
     "name": "Name",
     "settlement_period": "Settlement period",
     "attribution_method": "Billed quantity",
+    "grades": "Grades",
+    "timers": "Timers",
     "effective_from": "Effective from",
 }
-_LONGEST: Final = 20
 NO_KEY: Final = Mistake("key", "is missing; enter the agent_key of your events")
 
 
@@ -44,11 +54,19 @@ class Terms(Struct, kw_only=True):
     attribution_method: str = "last"
     effective_from: str = ""
     rule: Group
+    # With grades, the condition is not used.
+    grades: list[GradeForm] = []
+    timers: list[TimerRow] = []
+
+    @property
+    def whole_rule(self) -> Group:
+        """The condition, or that of all grades together."""
+        return combined(self.grades) if self.grades else self.rule
 
 
 class TermsRequest(NamedTuple):
-    """Terms as the API takes them. `places`: where in the form the nodes of the condition are; `mistakes`: all of
-    them, those that only a form can have first."""
+    """Terms as the API takes them. `places`: path → field of the form, for conditions, grades and timers; `mistakes`:
+    all of them, those that only a form can have first."""
 
     raw: dict[str, Any]
     places: dict[str, str]
@@ -73,63 +91,81 @@ def fresh() -> Terms:
 
 def terms_from_content(key: str, content: Mapping[str, Any]) -> Terms:
     """Return the form of an agent in the catalogue."""
-    period, unit = _period_and_unit(content["settlement_period"])
+    period, unit = period_and_unit(content["settlement_period"])
     return Terms(
         key=key,
         name=content["name"],
         period=period,
         unit=unit,
         attribution_method=content["attribution_method"],
-        rule=conditions.group_from_condition(content["condition"]),
+        rule=conditions.group_from_condition(content.get("condition", ())),
+        grades=grades.grades_from_content(content.get(GRADES, ())),
+        timers=timers.rows_from_content(content.get("timers")),
     )
-
-
-def _period_and_unit(seconds: int) -> tuple[str, str]:
-    """Return the period in the largest unit that gives a whole number."""
-    unit = next(unit for unit, size in UNITS.items() if seconds % size == 0)
-    return str(seconds // UNITS[unit]), unit
 
 
 def terms_from_form(form: Mapping[str, str]) -> Terms:
     """Return the posted form."""
-    unit = form.get("unit", "hours")
     return Terms(
         key=form.get("key", ""),
         name=form.get("name", ""),
         period=form.get("period", "").strip(),
-        unit=unit if unit in UNITS else "hours",
+        unit=known_unit(form.get("unit", "")),
         attribution_method=form.get("attribution_method", "last"),
         effective_from=form.get("effective_from", "").strip(),
         rule=conditions.group_from_form(form),
+        grades=grades.grades_from_form(form),
+        timers=timers.rows_from_form(form),
     )
 
 
+def apply_button(terms: Terms, do: str) -> None:
+    """Apply a button. `g1/check:0` belongs to the condition of the second grade."""
+    whose, slash, rest = do.partition("/")
+    verb, _, place = do.partition(":")
+    if slash:
+        grades.apply_condition_button(terms.grades, whose, rest)
+    elif verb == "to-grades" and not terms.grades:
+        terms.grades, terms.rule = [GradeForm(rule=terms.rule)], Group()
+    elif verb == "to-condition" and len(terms.grades) == 1:
+        terms.grades, terms.rule = [], terms.grades[0].rule
+    elif verb.startswith("grade") and terms.grades:
+        grades.apply_button(terms.grades, verb, place)
+    elif verb.startswith("timer"):
+        timers.apply_button(terms.timers, verb, place)
+    else:
+        reorder.apply_button(terms.rule, do)
+
+
 def terms_request(terms: Terms) -> TermsRequest:
-    condition = conditions.condition_from_group(terms.rule)
-    mistakes = list(condition.mistakes)
-    seconds = _seconds(terms.period, terms.unit)
+    """Return the request of a form."""
+    rule, places, mistakes = _rule_request(terms)
+    timed = timers.timers_from_rows(terms.timers)
+    mistakes = [*mistakes, *timed.mistakes]
+    seconds = seconds_of(terms.period, terms.unit)
     if seconds is None:
-        mistakes.insert(0, Mistake("settlement_period", "must be between 1 second and 180 days, in whole seconds"))
+        mistakes.insert(0, Mistake("settlement_period", PERIOD_PROBLEM))
     raw = {
         "name": terms.name or None,
         "settlement_period": seconds,
         "attribution_method": terms.attribution_method,
-        "condition": condition.condition,
+        **rule,
+        "timers": timed.timers,
     }
     known = {one.path for one in mistakes}
     _, others = read_agent("", raw, "")
     mistakes += [one for one in others if one.path not in known]
-    return TermsRequest({**raw, "effective_from": written_instant(terms.effective_from)}, condition.places, mistakes)
+    instant = {"effective_from": written_instant(terms.effective_from)}
+    return TermsRequest({**raw, **instant}, {**places, **timed.places}, mistakes)
 
 
-def _seconds(text: str, unit: str) -> int | None:
-    """Whole seconds within the limits; None for everything else."""
-    if len(text) > _LONGEST or conditions.number_of(text) is None:
-        return None
-    seconds = Decimal(text) * UNITS[unit]
-    if not MIN_PERIOD <= seconds <= MAX_PERIOD or seconds != int(seconds):
-        return None
-    return int(seconds)
+def _rule_request(terms: Terms) -> tuple[dict[str, Any], dict[str, str], list[Mistake]]:
+    """Return the condition or the grades, with the places and mistakes in them."""
+    if terms.grades:
+        graded = grades.grades_from_forms(terms.grades)
+        return {GRADES: graded.grades}, graded.places, graded.mistakes
+    condition = conditions.condition_from_group(terms.rule)
+    return {"condition": condition.condition}, condition.places, condition.mistakes
 
 
 def errors_of(refused: Refused, places: Mapping[str, str]) -> FormErrors:

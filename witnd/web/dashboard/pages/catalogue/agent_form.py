@@ -8,12 +8,16 @@ from witnd.app.catalogue.change import Written
 from witnd.app.catalogue.read import AGENT
 from witnd.app.errors import Refused, all_invalid, invalid
 from witnd.domain.catalogue.condition import MAX_DEPTH
+from witnd.domain.catalogue.terms.grades import MAX_GRADES
+from witnd.domain.catalogue.terms.timers import MAX_TIMERS
 from witnd.domain.values import instant
 from witnd.domain.values.fields import short_repr
-from witnd.web.dashboard.forms import conditions, examples, reorder, terms
+from witnd.web.dashboard.forms import conditions, examples, terms
+from witnd.web.dashboard.forms.agent_terms.periods import UNITS
+from witnd.web.dashboard.forms.agent_terms.timers import EFFECTS
 from witnd.web.dashboard.forms.choices import CHOICES
 from witnd.web.dashboard.forms.examples import Examples
-from witnd.web.dashboard.forms.terms import METHODS, UNITS, FormErrors, Terms
+from witnd.web.dashboard.forms.terms import METHODS, FormErrors, Terms
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.instants import since
@@ -35,7 +39,7 @@ async def edit_agent(request: PageRequest) -> Answer:
     key = request.path["key"]
     thing = await catalogue.read(request.services, AGENT, key)
     given = terms.terms_from_content(key, thing.version.content)
-    return _form(request, key, given, examples.suggested(given.rule), seen=thing.count)
+    return _form(request, key, given, examples.suggested(given.whole_rule), seen=thing.count)
 
 
 @action("/dashboard/agents/{key}/edit")
@@ -52,7 +56,7 @@ async def _submit(request: PageRequest, key: str | None, count: int = 0) -> Answ
         request.form.get("do", "look"),
     )
     if do != "save":
-        reorder.apply_button(given.rule, do)
+        terms.apply_button(given, do)
         examples.apply_button(tried, do)
         return _form(request, key, given, tried, seen=request.form.get("seen"))
     taken = terms.terms_request(given)
@@ -120,6 +124,13 @@ def _form(
     )
 
 
+def _readings(given: Terms) -> list[tuple[str, str]]:
+    """Return the condition in words, or that of each grade after its name."""
+    if not given.grades:
+        return [("", conditions.reading(given.rule))]
+    return [(one.name or one.key or "…", conditions.reading(one.rule)) for one in given.grades]
+
+
 def shared(
     request: PageRequest, given: Terms, tried: Examples, wrong: FormErrors, *, trying: Terms | None
 ) -> dict[str, Any]:
@@ -130,7 +141,10 @@ def shared(
         "examples": tried,
         "attempt": None if trying is None else examples.run_examples(terms.terms_request(trying), tried, now_ms),
         "wrong": wrong,
-        "rule_text": conditions.reading(given.rule),
+        "readings": _readings(given),
+        "effects": EFFECTS,
+        "most_grades": MAX_GRADES,
+        "most_timers": MAX_TIMERS,
         "choices": CHOICES,
         "deepest": MAX_DEPTH,
         "units": UNITS,

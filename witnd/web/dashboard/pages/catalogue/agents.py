@@ -5,7 +5,9 @@ from typing import Any, Final
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.open_outcomes import LOOKED_AT_MAX, running
 from witnd.app.catalogue.read import AGENT, Thing
+from witnd.domain.catalogue.checks.grade_prices import agent_grade_warnings
 from witnd.domain.catalogue.condition import condition_text
+from witnd.domain.catalogue.terms.grades import condition_of
 from witnd.web.api.catalogue.answers import versioned
 from witnd.web.dashboard.forms.archiving import archive
 from witnd.web.dashboard.forms.conditions import checks, group_from_condition
@@ -15,13 +17,16 @@ from witnd.web.dashboard.forms.submit import sending
 from witnd.web.dashboard.forms.terms import METHODS
 from witnd.web.dashboard.forms.versions import numbered, versions_of
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
+from witnd.web.dashboard.present.term_words import grade_lines, timer_lines
 from witnd.web.dashboard.present.words import link, span
 
 LIMIT: Final = 50
 # Outcomes of a version that are named; of the one that is looked at, more.
 FEW: Final = 5
 MANY: Final = 100
-SIDES: Final = ("Name", "Billed when", "Settles after", "Quantity", "State")
+# In place of grades or timers that a version does not have.
+NONE: Final = "–"
+SIDES: Final = ("Name", "Billed when", "Grades", "Settles after", "Timers", "Quantity", "State")
 
 
 @page("/dashboard/agents")
@@ -53,6 +58,7 @@ async def show_agent(request: PageRequest) -> Answer:
         "catalogue/agent.html",
         {
             "agent": _answer(thing),
+            "warnings": [] if version is not None else agent_grade_warnings(services.catalogue, key, services.now_ms()),
             "named": version is not None,
             "method": METHODS[thing.version.content["attribution_method"]],
             **past,
@@ -70,14 +76,16 @@ def _answer(thing: Thing) -> dict[str, Any]:
     return {
         "key": thing.key,
         **content,
-        "condition_words": condition_text(content["condition"]),
+        "condition_words": condition_text(condition_of(content)),
+        "grade_lines": grade_lines(content),
+        "timer_lines": timer_lines(content),
         **versioned(thing),
     }
 
 
 def _example(thing: Thing) -> dict[str, str]:
     """An event that the agent looks for."""
-    facts = [check.fact for check in checks(group_from_condition(thing.version.content["condition"]))]
+    facts = [check.fact for check in checks(group_from_condition(condition_of(thing.version.content)))]
     action = facts[0] if facts else "ticket_solved"
     return {"key": EXAMPLE_KEY, "customer_key": "acme", "agent_key": thing.key, "action": action}
 
@@ -89,7 +97,11 @@ async def _sides(request: PageRequest, key: str, numbers: tuple[int, int]) -> di
     sides = [await catalogue.read(request.services, AGENT, key, version=number) for number in numbers]
     return {
         "sides": [_answer(side) for side in sides],
-        "rows": list(zip(SIDES, zip(*[_side(side) for side in sides], strict=True), strict=True)),
+        "rows": [
+            (name, values)
+            for name, values in zip(SIDES, zip(*[_side(side) for side in sides], strict=True), strict=True)
+            if set(values) != {NONE}
+        ],
     }
 
 
@@ -97,8 +109,10 @@ def _side(thing: Thing) -> list[str]:
     content = thing.version.content
     return [
         content["name"],
-        condition_text(content["condition"]),
+        condition_text(condition_of(content)),
+        "; ".join([f"{name}: {text}" for name, text in grade_lines(content)]) or NONE,
         span(content["settlement_period"]),
+        ", ".join(timer_lines(content)) or NONE,
         METHODS[content["attribution_method"]],
         "archived" if thing.version.archived else "active",
     ]

@@ -12,11 +12,12 @@ from witnd.app.invoices import operations as invoices
 from witnd.app.outcomes.list import page as page_of_outcomes
 from witnd.billing.export import wording
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.checks.grade_prices import customer_grade_warnings
 from witnd.domain.catalogue.checks.zero_price import card_warnings, own_prices
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.customer import Customer
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.pricing.ratecard import Price
+from witnd.domain.pricing.ratecard import RateCard
 from witnd.domain.values.money import minor_text
 from witnd.web.api.catalogue.answers import versioned
 from witnd.web.dashboard.forms.archiving import archive
@@ -27,6 +28,7 @@ from witnd.web.dashboard.forms.terms import METHODS
 from witnd.web.dashboard.forms.versions import versions_of
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.price_words import charge_lines, price_lines
+from witnd.web.dashboard.present.term_words import grade_lines, timer_lines
 from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
@@ -41,6 +43,7 @@ class Priced(Struct, frozen=True, kw_only=True):
     """What an agent costs the customer, one line each. `own`: agreed with this customer alone."""
 
     agent: str
+    grade: str | None
     own: bool
     lines: list[str]
 
@@ -53,6 +56,8 @@ class OwnTerms(Struct, frozen=True, kw_only=True):
     settlement_period: int | None
     quantity: str | None
     condition: str | None
+    grades: list[tuple[str, str]]
+    timers: list[str] | None
 
 
 @page("/dashboard/customers")
@@ -112,7 +117,7 @@ async def show_customer(request: PageRequest) -> Answer:
             "language": None if customer.billing is None else language(customer.billing.locale),
             "currency": None if card is None else card.currency,
             "prices": priced,
-            "warnings": [] if card is None else card_warnings(own_prices(thing.version.content, key, card))[:WARNINGS],
+            "warnings": _warnings(known, thing, card, at)[:WARNINGS],
             "prices_left": left,
             "charges": charge_lines(card, customer.recurring),
             "terms": [_terms(content) for content in terms[:PRICES]],
@@ -154,19 +159,27 @@ async def _archive(request: PageRequest, done: str, *, archived: bool) -> Answer
     return Redirect(link("customers", key), "No change." if since is None else f"Customer {key} {done}{since}.")
 
 
+def _warnings(known: Catalogue, thing: Thing, card: RateCard | None, at: int) -> list[str]:
+    content = thing.version.content
+    zero = [] if card is None else card_warnings(own_prices(content, thing.key, card))
+    return [*zero, *customer_grade_warnings(known, content, at)]
+
+
 def _prices(known: Catalogue, customer: Customer, at: int) -> tuple[list[Priced], int]:
     """What outcomes that open at an instant cost, its own prices first; and how many more there are."""
     card = None if customer.rate_card is None else known.rate_card(customer.rate_card, at)
     if card is None:
         return [], 0
     own = sorted(customer.entries or ())
-    agents = [*own, *sorted(card.prices.keys() - set(own))]
     found = []
-    for agent in agents[:PRICES]:
-        price = known.price(customer, agent, at)
-        if isinstance(price, Price):
-            found.append(Priced(agent=agent, own=agent in own, lines=price_lines(price)))
-    return found, max(0, len(agents) - PRICES)
+    for agent in [*own, *sorted(card.entries.keys() - set(own))]:
+        entries = known.entries(customer, agent, at)
+        if not isinstance(entries, str):
+            found += [
+                Priced(agent=agent, grade=one.grade, own=agent in own, lines=price_lines(one))
+                for one in entries.values()
+            ]
+    return found[:PRICES], max(0, len(found) - PRICES)
 
 
 def _terms(content: dict[str, Any]) -> OwnTerms:
@@ -177,6 +190,8 @@ def _terms(content: dict[str, Any]) -> OwnTerms:
         settlement_period=content.get("settlement_period"),
         quantity=None if method is None else METHODS[method],
         condition=None if condition is None else condition_text(condition),
+        grades=grade_lines(content),
+        timers=timer_lines(content) if "timers" in content else None,
     )
 
 

@@ -12,14 +12,16 @@ from witnd.app.catalogue.read import AGENT, CUSTOMER
 from witnd.app.errors import Refused, all_invalid, invalid
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import FIELDS
+from witnd.domain.catalogue.terms.grades import GRADES, without_replaced
 from witnd.domain.values.mistake import Mistake
-from witnd.web.dashboard.forms import examples, reorder, terms
+from witnd.web.dashboard.forms import examples, terms
 from witnd.web.dashboard.forms.examples import Examples
 from witnd.web.dashboard.forms.terms import METHODS, FormErrors, Terms, TermsRequest
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.catalogue.agent_form import shared
 from witnd.web.dashboard.present.instants import since
+from witnd.web.dashboard.present.term_words import grade_lines, timer_lines
 from witnd.web.dashboard.present.words import link, span
 from witnd.web.errors import ApiError
 
@@ -31,8 +33,9 @@ _NONE: Final = Mistake("", "select at least one own term; to use the agent's sta
 @page("/dashboard/customers/{key}/terms/{agent}", scope="admin")
 async def show_terms(request: PageRequest) -> Answer:
     base, known, count = await _known(request)
-    given = terms.terms_from_content(request.path["agent"], {**base, **known})
-    return _form(request, base, known, given, frozenset(known), examples.suggested(given.rule), seen=count)
+    given = terms.terms_from_content(request.path["agent"], {**without_replaced(base, known), **known})
+    own = frozenset("condition" if name == GRADES else name for name in known)
+    return _form(request, base, known, given, own, examples.suggested(given.whole_rule), seen=count)
 
 
 @action("/dashboard/customers/{key}/terms/{agent}")
@@ -46,7 +49,7 @@ async def write_terms(request: PageRequest) -> Answer:
     )
     own = frozenset(request.forms.get("own", ())) & set(FIELDS)
     if do != "save":
-        reorder.apply_button(given.rule, do)
+        terms.apply_button(given, do)
         examples.apply_button(tried, do)
         return _form(request, base, known, given, own, tried, seen=request.form.get("seen"))
     taken = _own_terms_request(given, own)
@@ -54,7 +57,7 @@ async def write_terms(request: PageRequest) -> Answer:
         check_seen(request, count)
         if taken.mistakes:
             raise all_invalid(taken.mistakes)
-        written = await _write(request, taken.raw, {name: taken.raw[name] for name in own})
+        written = await _write(request, taken.raw, {name: taken.raw[name] for name in _fields(given, own)})
     except Refused as refused:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
@@ -102,10 +105,16 @@ async def _known(request: PageRequest) -> tuple[dict[str, Any], dict[str, Any], 
     return base, own, customer.count
 
 
+def _fields(given: Terms, own: frozenset[str]) -> list[str]:
+    """Return the fields that are ticked. One tick is for the condition or the grades."""
+    return [GRADES if name == "condition" and given.grades else name for name in own]
+
+
 def _own_terms_request(given: Terms, own: frozenset[str]) -> TermsRequest:
     """What is ticked, and what is wrong with that."""
     taken = terms.terms_request(given)
-    mistakes = [one for one in taken.mistakes if one.path.partition(".")[0].partition("[")[0] in own]
+    fields = _fields(given, own)
+    mistakes = [one for one in taken.mistakes if one.path.partition(".")[0].partition("[")[0] in fields]
     if "name" in own and not given.name:
         mistakes.insert(0, Mistake("name", "is missing; enter the agent's name for this customer"))
     return taken._replace(mistakes=mistakes if own else [_NONE])
@@ -137,7 +146,8 @@ def _form(
                 "name": base["name"],
                 "settlement_period": span(base["settlement_period"]),
                 "attribution_method": METHODS[base["attribution_method"]],
-                "condition": condition_text(base["condition"]),
+                "condition": _rule_text(base),
+                "timers": ", ".join(timer_lines(base)) or "none",
             },
             **shared(request, given, tried, wrong, trying=_effective_terms(base, given, own) if trying else None),
         },
@@ -155,4 +165,13 @@ def _effective_terms(base: Mapping[str, Any], given: Terms, own: frozenset[str])
         unit=given.unit if "settlement_period" in own else theirs.unit,
         attribution_method=(given if "attribution_method" in own else theirs).attribution_method,
         rule=(given if "condition" in own else theirs).rule,
+        grades=(given if "condition" in own else theirs).grades,
+        timers=(given if "timers" in own else theirs).timers,
     )
+
+
+def _rule_text(base: Mapping[str, Any]) -> str:
+    """Return the agent's condition, or its grades, in one line."""
+    if GRADES not in base:
+        return condition_text(base["condition"])
+    return "; ".join([f"{name}: {text}" for name, text in grade_lines(base)])

@@ -9,7 +9,7 @@ from witnd.app.catalogue.read import CUSTOMER, RATE_CARD, Thing
 from witnd.app.errors import Refused
 from witnd.domain.pricing.ratecard import Price, RateCard
 from witnd.web.dashboard.forms.price_form import PriceForm, form_from_content, form_from_request, saved_message, values
-from witnd.web.dashboard.forms.prices import Problem, blank, currencies, entries_from_content
+from witnd.web.dashboard.forms.prices import Entry, Problem, blank, currencies, entries_from_content
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.instants import written_instant
@@ -27,7 +27,7 @@ LISTED: Final = 100
 
 @page("/dashboard/rate-cards/new", scope="admin")
 async def new_rate_card(request: PageRequest) -> Answer:
-    return await _card_form(request, None, form_from_content([], "", {}, 0, blank()))
+    return await _card_form(request, None, form_from_content([], "", {}, 0, [blank()]))
 
 
 @action("/dashboard/rate-cards/new")
@@ -100,9 +100,10 @@ async def _card_form(
 @page("/dashboard/customers/{key}/prices")
 async def own_prices(request: PageRequest) -> Answer:
     thing, card = await _customer(request)
-    start = None
-    if card is not None and (price := card.prices.get(request.query.get("agent", ""))) is not None:
-        [start] = entries_from_content([price.entry])
+    start: list[Entry] = []
+    if card is not None and (entries := card.entries.get(request.query.get("agent", ""))) is not None:
+        # Own entries replace all of the card's entries for the agent.
+        start = entries_from_content([price.entry for price in entries.values()])
     currency = "" if card is None else card.currency
     entries, stored = thing.version.content.get("entries", []), _digits(card)
     form = form_from_content(entries, currency, request.query, thing.count, start, stored=stored)
@@ -156,15 +157,18 @@ async def _own_form(
     status: int = 200,
 ) -> HtmlPage:
     own = _own_words(thing, card)
-    listed = [] if card is None else [(agent, price_words(card.prices[agent])) for agent in sorted(card.prices)]
+    listed = [] if card is None else card.prices
+    agents = {entry["agent"] for entry in thing.version.content.get("entries", ())}
     return HtmlPage(
         "catalogue/own_prices.html",
         {
-            **await values(request, form, problems),
+            **await values(request, form, problems, thing.version.content),
             "thing": thing,
             "card": card,
             "own_words": list(own.items()),
-            "listed": [(agent, words, agent in own) for agent, words in listed[:LISTED]],
+            "listed": [
+                (price.agent, price.title, price_words(price), price.agent in agents) for price in listed[:LISTED]
+            ],
             "listed_left": max(0, len(listed) - LISTED),
         },
         status,
@@ -172,10 +176,9 @@ async def _own_form(
 
 
 def _own_words(thing: Thing, card: RateCard | None) -> dict[str, str]:
-    """What each agent with an own price costs the customer."""
+    """What each own price costs the customer, by agent and grade."""
     if card is None:
         return {}
     entries = thing.version.content.get("entries", ())
-    return {
-        entry["agent"]: price_words(Price.from_entry(card.key, card.currency, card.digits, entry)) for entry in entries
-    }
+    prices = [Price.from_entry(card.key, card.currency, card.digits, entry) for entry in entries]
+    return {price.title: price_words(price) for price in prices}

@@ -6,7 +6,9 @@ from msgspec import Struct
 
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER, RATE_CARD, Thing
+from witnd.domain.catalogue.checks.grade_prices import card_grade_warnings
 from witnd.domain.catalogue.checks.zero_price import card_warnings
+from witnd.domain.catalogue.versions.history import PAST
 from witnd.domain.pricing.entry import KINDS, OPTIONS
 from witnd.domain.pricing.ratecard import Price, RateCard
 from witnd.web.dashboard.forms.archiving import archive
@@ -40,6 +42,7 @@ class Priced(Struct, frozen=True, kw_only=True):
 
     place: int
     agent: str
+    grade: str | None
     text: str
     kind: str
     tiers: list[dict[str, str]]
@@ -70,14 +73,14 @@ def _line(request: PageRequest, thing: Thing) -> dict[str, Any]:
     version = thing.version
     # The catalogue has made the prices of each version already.
     card = request.services.catalogue.rate_card(thing.key, version.effective_from)
-    prices = {} if card is None else card.prices
-    listed = sorted(prices)[:PRICES_LISTED]
+    prices = [] if card is None else card.prices
+    listed = prices[:PRICES_LISTED]
     return {
         "key": thing.key,
         "version": version,
         "currency": version.content["currency"],
         "count": len(prices),
-        "prices": [(agent, price_words(prices[agent])) for agent in listed],
+        "prices": [(price.title, price_words(price)) for price in listed],
         "left": len(prices) - len(listed),
     }
 
@@ -98,7 +101,8 @@ async def show_rate_card(request: PageRequest) -> Answer:
             "version": thing.version,
             "chosen": "version" in query,
             "card": card,
-            "warnings": card_warnings(list(card.prices.values()))[:WARNINGS],
+            "warnings": _warnings(request, thing, card)[:WARNINGS],
+            "grades": sorted({price.grade for price in card.prices if price.grade is not None}),
             "prices": prices,
             "charges": charge_lines(card),
             "next": following and link("rate-cards", key, version=query.get("version"), after_agent=following),
@@ -112,12 +116,20 @@ async def show_rate_card(request: PageRequest) -> Answer:
     )
 
 
+def _warnings(request: PageRequest, thing: Thing, card: RateCard) -> list[str]:
+    zero = card_warnings(card.prices)
+    if thing.version.standing == PAST:
+        return zero
+    at = max(request.services.now_ms(), thing.version.effective_from)
+    return [*zero, *card_grade_warnings(request.services.catalogue, thing.version.content, at)]
+
+
 def _prices(card: RateCard, after: str | None) -> tuple[list[Priced], str | None]:
-    """A page of them in order of agents, and the agent that it ends with, where more follow."""
-    agents = [agent for agent in sorted(card.prices) if after is None or agent > after]
-    shown = agents[:PRICES]
-    priced = [_priced(place, card.prices[agent]) for place, agent in enumerate(shown, 1)]
-    return priced, shown[-1] if len(agents) > PRICES else None
+    """A page of them in order of agents and grades, and the title that it ends with, where more follow."""
+    left = [price for price in card.prices if after is None or price.title > after]
+    shown = left[:PRICES]
+    priced = [_priced(place, price) for place, price in enumerate(shown, 1)]
+    return priced, shown[-1].title if len(left) > PRICES else None
 
 
 def _priced(place: int, price: Price) -> Priced:
@@ -126,6 +138,7 @@ def _priced(place: int, price: Price) -> Priced:
     return Priced(
         place=place,
         agent=price.agent,
+        grade=price.grade,
         text=price_words(price),
         kind=price.kind,
         tiers=_tiers(price),
@@ -157,7 +170,7 @@ def _tiers(price: Price) -> list[dict[str, str]]:
 
 async def _quoted(request: PageRequest, card: RateCard) -> dict[str, Any]:
     """What outcomes of an agent would cost, where that is asked."""
-    asked = {"agent": "", "outcomes": OUTCOMES, "units": "", **request.query}
+    asked = {"agent": "", "grade": "", "outcomes": OUTCOMES, "units": "", **request.query}
     preview: Preview | None = None
     if "agent" in request.query:
         preview = await preview_of_card(card, asked["agent"], asked)

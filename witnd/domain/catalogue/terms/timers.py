@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from witnd.domain.catalogue.condition import MAX_FACT_LENGTH
+from witnd.domain.values.duration import duration_text
 from witnd.domain.values.fields import Table, field_path, short_repr, text_problem
 
 # The value for events that do not change the deadline.
@@ -19,6 +20,11 @@ Timer: TypeAlias = int | str
 def timers_ms(timers: Mapping[str, Timer]) -> dict[str, int | None]:
     """Return the periods in ms by action, None for `KEEP`."""
     return {action: None if isinstance(timer, str) else timer * 1000 for action, timer in timers.items()}
+
+
+def timer_text(timer: Timer) -> str:
+    """Return what a timer does, for people."""
+    return "keeps the deadline" if isinstance(timer, str) else f"settles {duration_text(timer)} later"
 
 
 def read_timers(table: Table, *, allow_empty: bool = False) -> dict[str, Timer] | None:
