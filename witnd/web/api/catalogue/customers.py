@@ -79,8 +79,8 @@ class CustomerIn(CustomerChange, kw_only=True, forbid_unknown_fields=True):
 
 
 class Customer(Versioned, frozen=True, kw_only=True):
-    """A version of a customer. `warnings` lists individual prices that bill one unit as 0, and grades without a price
-    or with an unknown one; it is absent in lists."""
+    """A version of a customer. `warnings` lists individual prices that bill one unit as 0, grades without a price and
+    prices of unknown grades; it is absent in lists."""
 
     key: str
     name: str
