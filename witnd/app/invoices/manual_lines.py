@@ -218,7 +218,7 @@ async def _current(services: Services, catalogue: Catalogue, customer_key: str, 
         currency = str(card.content["currency"])
     digits = None if card is None else catalogue.digits(card.key).get(currency)
     if digits is None and (digits := minor_digits(currency)) is None:
-        raise invalid("currency", f"{currency!r} is not a currency of ISO 4217, such as EUR")
+        raise invalid("currency", f"{currency!r} is not an ISO 4217 code; write one such as EUR")
     period = calendar.period_at(now)
     id_ = invoice_id(customer_key, currency, period)
     found = await services.invoices.get(id_)

@@ -38,9 +38,9 @@ class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Billing(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The customer as the buyer on documents. `country`: a code of ISO 3166-1, such as `DE`. `tax`: the key of the tax
+    """The customer as the buyer on documents. `country`: an ISO 3166-1 code, such as `DE`. `tax`: the key of the tax
     for everything that names no other. `payment_terms_days` and `locale` default to those of the seller. Stored texts
-    have no spaces at their ends, and a tax id no separators."""
+    have no leading or trailing spaces, and a tax id no separators."""
 
     legal_name: str | None = None
     address: list[str] | None = None
