@@ -389,7 +389,7 @@ class TestPayAndVoid:
             (("pay",), "is not issued, so it cannot be paid; issue it first"),
             (
                 ("void", "--yes", "--reason", "wrong"),
-                "is not issued, so it cannot be voided; credit the wrong rows instead",
+                "is not issued, so it cannot be voided; credit the wrong lines instead",
             ),
             (("void", "--yes", "--reason", " "), "the reason is empty"),
         ],
@@ -554,7 +554,7 @@ class TestCredit:
             "INV-000001 is paid, 0.00 EUR is due\nbalance of acme: 0.00 EUR\n"
         )
         assert more.exit_code == 2
-        assert "nothing of the row remains to credit" in more.stderr
+        assert "nothing of the line remains to credit" in more.stderr
 
     def test_one_that_has_a_name_is_given_once(self, deployment: Deployment) -> None:
         confirmed(deployment)
@@ -673,7 +673,7 @@ class TestNotes:
         assert one == other == deployment.json("invoices", "show", "CN-000003")
         assert (one["invoice_number"], one["amount"], one["lines"][0]["amount"]) == ("INV-000002", "3.00", "-3.00")
         assert told.startswith(
-            "CN-000003: credit note over 3.00 EUR\ncustomer  other\ncorrects  INV-000002: ticket-4711"
+            "CN-000003: credit note for 3.00 EUR\ncustomer  other\ncorrects  INV-000002: ticket-4711"
         )
         assert told == deployment.witnd("invoices", "show", "CN-000003").stdout
         assert "CN-000003" in deployment.witnd("invoices", "notes").stdout

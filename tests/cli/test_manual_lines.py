@@ -162,7 +162,7 @@ class TestShow:
         deployment.json("invoices", "issue", one.id)
         deployment.json("invoices", "void", one.id, "--reason", "wrong company", "--yes")
         told = deployment.witnd("invoices", "show", "CN-000001").stdout
-        assert told.startswith("CN-000001: credit note over 11.90 EUR\ncustomer  acme\ncancels   INV-000001\n")
+        assert told.startswith("CN-000001: credit note for 11.90 EUR\ncustomer  acme\ncancels   INV-000001\n")
         assert "tax       VAT 19%, S 19 % of 10.00: 1.90\n" in told
         listed = deployment.witnd("invoices", "notes").stdout
         assert "11.90" in listed
@@ -211,7 +211,7 @@ class TestIssue:
         other = written(deployment, draft("beta", LINES, at=ENDED.start), LINES)
         deployment.json("invoices", "add-line", other.id, *SETUP, "--tax", "vat")
         told = said(deployment, "issue", other.id)
-        assert "outcomes of support (2 rows); set billing.tax of customer beta, or the tax of these rows" in told
+        assert "outcomes of support (2 lines); set billing.tax of customer beta, or the tax of these lines" in told
 
 
 def test_keys_of_lines_of_customers_are_stored(deployment: Deployment, one: Invoice) -> None:

@@ -53,7 +53,7 @@ def test_a_minimum_is_credited_by_its_row_and_a_cap_is_not(ledger: Ledger) -> No
     rows = {row["kind"]: row for row in ledger.rows(head["id"])}
     assert (head["subtotal"], rows["cap"]["amount"], rows["minimum"]["amount"]) == ("60.00", "-40.00", "9.00")
     at = ("invoices", "credit", "--invoice", head["id"], "--row")
-    assert "cap rows are already negative" in ledger.refused(*at, rows["cap"]["id"], "--reason", "r")
+    assert "a line of kind cap is already negative" in ledger.refused(*at, rows["cap"]["id"], "--reason", "r")
     ledger.done("credit", "--invoice", head["id"], "--row", rows["minimum"]["id"][:12], "--reason", "first month")
     # Of the three outcomes no more is given back than was asked for: 90.00 less the cap is 50.00, and one is left.
     ledger.done("credit", "outcome-a0", "--reason", "r")

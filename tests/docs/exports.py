@@ -65,7 +65,7 @@ MEANINGS = {
     "amount": "without tax, rounded to the minor unit; those of an invoice's lines add up to `subtotal` − `credited`",
     "amount_exact": "before rounding",
     "rated": "`at_settlement`, `at_close` or `manual`",
-    "rate_card": "where the price stands; empty for a manual line",
+    "rate_card": "rate card with the price; empty for a manual line",
     "price_hash": "which version of it; empty where `agent_key` is",
     "contract_hash": "which version of the agent",
     "working": "how the amount came about, as JSON; see [rate cards](rate-cards.md)",

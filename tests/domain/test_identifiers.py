@@ -45,11 +45,11 @@ def test_a_tax_id_is_stored_without_separators(text: str, country: str | None, s
 @pytest.mark.parametrize(
     ("text", "country", "problem"),
     [
-        ("DE136695977", "DE", "is not a VAT number of the EU; its check digits do not match: look for a typo"),
-        ("DE12", "DE", "is not a VAT number of the EU; it has too few or too many characters"),
-        ("DE12", None, "is not a VAT number of the EU; it has too few or too many characters"),
-        ("ATX3585627", "AT", "is not a VAT number of the EU; check its prefix, letters and digits"),
-        ("é36695976", "DE", "is not a VAT number of the EU; write only letters and digits of ASCII"),
+        ("DE136695977", "DE", "is not an EU VAT number; its check digits do not match: look for a typo"),
+        ("DE12", "DE", "is not an EU VAT number; it has too few or too many characters"),
+        ("DE12", None, "is not an EU VAT number; it has too few or too many characters"),
+        ("ATX3585627", "AT", "is not an EU VAT number; check its prefix, letters and digits"),
+        ("é36695976", "DE", "is not an EU VAT number; write only ASCII letters and digits"),
         ("12-34567", "US", "is not a tax id of US; check its length and digits"),
         ("DE12", "US", "is not a tax id of US; check its length and digits"),
     ],
@@ -86,8 +86,8 @@ def test_what_is_stored_is_valid_again(digits: str, country: str | None) -> None
         ("DEU", 'did you mean "DE"?'),
         ("UK", 'did you mean "GB"?'),
         ("EL", 'did you mean "GR"?'),
-        ("ZZ", 'write a code of ISO 3166-1 such as "DE"'),
-        ("", 'write a code of ISO 3166-1 such as "DE"'),
+        ("ZZ", 'write an ISO 3166-1 code such as "DE"'),
+        ("", 'write an ISO 3166-1 code such as "DE"'),
     ],
 )
 def test_an_unknown_country_is_refused_with_a_suggestion(code: str, problem: str) -> None:

@@ -288,7 +288,7 @@ class TestVoid:
 
     @pytest.mark.parametrize("operation", [void, revise])
     def test_no_other_is_voided(self, operation: Any) -> None:
-        assert "credit the wrong rows" in refusal(operation(invoice(), ZERO, "wrong", CN, AT))
+        assert "credit the wrong lines" in refusal(operation(invoice(), ZERO, "wrong", CN, AT))
         assert "is paid by a payment" in refusal(operation(invoice("paid"), ZERO, "wrong", CN, AT))
         assert "has 2 payments" in refusal(operation(invoice("issued", live_payments=2), ZERO, "wrong", CN, AT))
 
@@ -302,7 +302,7 @@ class TestVoid:
     def test_nothing_is_given_back_twice(self, operation: Any) -> None:
         said = refusal(operation(invoice("issued", noted=Decimal(1), notes=1), ZERO, "wrong", CN, AT))
 
-        assert "credit notes over 1.00 EUR" in said
+        assert "credit notes for 1.00 EUR" in said
 
 
 class TestRevise:
@@ -426,7 +426,7 @@ class TestCredit:
 
     @pytest.mark.parametrize(("kind", "amount"), [("credit", "-1.00"), ("cap", "-4.00")])
     def test_what_takes_money_away_is_not(self, kind: str, amount: str) -> None:
-        assert f"{kind} rows are already negative" in refusal(credited(invoice(), row=row(amount, kind=kind)))
+        assert f"a line of kind {kind} is already negative" in refusal(credited(invoice(), row=row(amount, kind=kind)))
 
     @pytest.mark.parametrize(
         ("so_far", "of_all", "given"), [("0", "0", "6"), ("2", "2", "4"), ("0", "7", "3"), ("5.99", "5.99", "0.01")]
@@ -439,13 +439,13 @@ class TestCredit:
     @pytest.mark.parametrize(
         ("amount", "so_far", "fields", "said"),
         [
-            ("6.01", "0", {}, "more than what remains of the row; credit at most 6.00 EUR"),
+            ("6.01", "0", {}, "more than what remains of the line; credit at most 6.00 EUR"),
             ("2.00", "5", {}, "credit at most 1.00 EUR"),
             ("4.00", "0", {"credited": Decimal(7)}, "more than what remains of the invoice; credit at most 3.00 EUR"),
             ("1.005", "0", {}, "more digits after the point than EUR (2); write at most 2, such as 1.01"),
             ("0.00", "0", {}, "above 0"),
             ("-1", "0", {}, "above 0"),
-            (None, "6", {}, "nothing of the row remains"),
+            (None, "6", {}, "nothing of the line remains"),
             (None, "0", {"credited": Decimal(10)}, "nothing of the draft of acme in EUR from 2026-11-01 to 2026-12-01"),
         ],
     )
@@ -460,7 +460,7 @@ class TestCredit:
         assert "at most 2.00 EUR" in refusal(credited(before, "2.01"))
 
     def test_a_row_for_nothing_has_nothing_to_give(self) -> None:
-        assert "nothing of the row" in refusal(credited(invoice(), row=row("0.00")))
+        assert "nothing of the line" in refusal(credited(invoice(), row=row("0.00")))
 
     def test_of_a_void_one_nothing_is_given_back(self) -> None:
         assert "is void" in refusal(credited(invoice("void"), "1.00"))

@@ -384,7 +384,7 @@ class TestOverride:
 
     @pytest.mark.parametrize("kind", ["cap", "commitment_cap", "credit"])
     def test_what_reduces_others_has_their_taxes(self, kind: str) -> None:
-        assert "change the tax of these rows" in refusal(override(closed(), row("a", "-1", kind=kind), "zero"))
+        assert "change the tax of these lines" in refusal(override(closed(), row("a", "-1", kind=kind), "zero"))
 
     def test_an_open_invoice_keeps_its_taxes(self) -> None:
         assert "is open" in refusal(override(opened(), row("a", "1"), "zero"))
@@ -395,4 +395,4 @@ class TestOverride:
             for number in range(MAX_OVERRIDES)
         )
 
-        assert "has 500 rows with another tax" in refusal(override(closed(overrides=many), row("a", "1"), "zero"))
+        assert "has 500 lines with a changed tax" in refusal(override(closed(overrides=many), row("a", "1"), "zero"))

@@ -73,12 +73,16 @@ def test_identifiers_are_stored_in_their_compact_form() -> None:
         (
             "tax_id",
             "DE136695977",
-            '"DE136695977" is not a VAT number of the EU; its check digits do not match: look for a typo',
+            '"DE136695977" is not an EU VAT number; its check digits do not match: look for a typo',
         ),
         ("email", "nobody", 'is "nobody"; write an address such as billing@acme.com'),
         ("iban", "DE1", '"DE1" is not an IBAN; its check digits do not match: look for a typo'),
         ("bic", "X", '"X" is not a BIC; it has too few or too many characters'),
-        ("logo", "R0lGODlh", "is not a PNG image; write the base64 text of a PNG file, as of `base64 logo.png`"),
+        (
+            "logo",
+            "R0lGODlh",
+            "is not a PNG image; write the base64 text of a PNG file, such as the output of `base64 logo.png`",
+        ),
         ("logo", "A" * 400_000, "has 300 KB; use an image of at most 200 KB"),
         ("logo", 1, "must be text, got 1; write it in quotes"),
         ("payment_terms_days", 366, "is 366; write 0 to 365 days"),
@@ -128,7 +132,7 @@ def test_a_customer_without_billing_data_has_no_buyer() -> None:
     [
         ("legal_name", "", "is empty; write 1 to 255 characters"),
         ("country", "fr", '"fr" is not a country; did you mean "FR"?'),
-        ("tax_id", "FR1", '"FR1" is not a VAT number of the EU; check its prefix, letters and digits'),
+        ("tax_id", "FR1", '"FR1" is not an EU VAT number; check its prefix, letters and digits'),
         ("email", "x", 'is "x"; write an address such as billing@acme.com'),
         ("payment_terms_days", 400, "is 400; write 0 to 365 days"),
         ("tax", 19, "must be text, got 19; write it in quotes"),

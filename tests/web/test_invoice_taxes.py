@@ -229,8 +229,8 @@ class TestIssuing:
         before = everything(api)
         for body in (None, {"dry_run": True}):
             message = refused(post(api, one, "issue", body), 409, "CONFLICT")
-            assert "have a tax, and others have none: outcomes of support (2 rows)" in message
-            assert "; set billing.tax of customer beta, or the tax of these rows" in message
+            assert "have a tax, and others have none: outcomes of support (2 lines)" in message
+            assert "; set billing.tax of customer beta, or the tax of these lines" in message
         assert everything(api) == before
         for row in LINES:
             override(api, one, row.id, {"tax": "vat", "reason": "x"})

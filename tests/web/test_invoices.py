@@ -332,7 +332,7 @@ class TestDoing:
         assert (late["credit_note"]["applied"], late["invoice"]["due"]) == ("4.50", "4.00")
         assert late["line"]["corrects"] == ROWS[0].id
         message = refused(post(api, one, "credit", {"row_id": ROWS[0].id, "reason": "more"}), 409, "CONFLICT")
-        assert "nothing of the row remains" in message
+        assert "nothing of the line remains" in message
         assert [note["what"] for note in changes(api)] == ["invoice.credit", "invoice.issue", "invoice.credit"]
 
     @pytest.mark.parametrize("body", [{"outcome_key": "nothing"}, {"row_id": "nothing"}])

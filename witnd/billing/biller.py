@@ -130,7 +130,7 @@ class Biller:
         check_decided(self._catalogue, "billing", state.catalogue)
         applied = await self._applied_positions()
         # Without invoices there is no current period, so a change also applies to imported history.
-        first_end = await self._call("looking at open drafts", self._ledger.first_end)
+        first_end = await self._call("reading open drafts", self._ledger.first_end)
         old = state.calendar if state.read or state.charged_to or first_end is not None else None
         # The position of the logs is in the past, even if the server's clock was set back.
         reached = max(applied.now_ms, *applied.cursors)
@@ -187,12 +187,12 @@ class Biller:
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
             return JUMPED_MS
-        ends = await self._call("looking at open drafts", self._ledger.first_end), self._fees.next_end(self._calendar)
+        ends = await self._call("reading open drafts", self._ledger.first_end), self._fees.next_end(self._calendar)
         first = min((end for end in ends if end is not None), default=None)
         if first is None or first > applied.now_ms:
             self.waiting_for = None
             wait_ms = IDLE_MS if first is None else min(IDLE_MS, first - applied.now_ms + 1)
-        elif not await self._call("judging Redis", self._safe):
+        elif not await self._call("checking Redis", self._safe):
             return IDLE_MS
         elif min(applied.cursors) >= first:
             await self._close_periods(applied)

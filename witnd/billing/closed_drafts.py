@@ -70,9 +70,9 @@ class ClosedDrafts:
         self.trouble = None
         wait_ms = IDLE_MS
         while True:
-            found = await self._call("looking at closed drafts", partial(self._ledger.to_issue, left, PAGE))
+            found = await self._call("reading closed drafts", partial(self._ledger.to_issue, left, PAGE))
             ripe = [id_ for id_, end in found if end <= due]
-            if ripe and not await self._call("judging Redis", self._safe):
+            if ripe and not await self._call("checking Redis", self._safe):
                 return IDLE_MS
             if ripe:
                 # The parties and taxes are those at issue.

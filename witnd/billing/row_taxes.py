@@ -30,7 +30,7 @@ class RowTaxes:
         return default_tax(self._catalogue, self._invoice, self._at)
 
     def own(self, row: Row) -> str:
-        """Return the key that a row has by itself; empty for that of the customer."""
+        """Return the key of a row without its override; empty for that of the customer."""
         if row.price_hash is None:
             return row.tax or ""
         return self._price(row.price_hash).tax or ""

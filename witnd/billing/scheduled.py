@@ -12,7 +12,7 @@ from witnd.domain.invoices.operations import Decision, Refusal, Series, Unchange
 from witnd.store.invoices.change import Operation, Operations
 from witnd.store.invoices.change_arguments import Snapshot
 
-# One token: it is the same operation, also after a restart of the daemon.
+# One token: it is the same operation, even after a restart of the daemon.
 ISSUE_ID: Final = "schedule"
 
 log = structlog.get_logger()

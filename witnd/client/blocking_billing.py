@@ -61,12 +61,12 @@ class BlockingBilling:
         return self._run(billing.remove_line(id, line, self._retries))
 
     def set_tax(self, id: str, line: str, tax: str | None, reason: str, *, dry_run: bool = False) -> LineResult:  # noqa: A002
-        """Give a line of a draft another tax; with None, its own again. The reason is in the change log."""
+        """Change the tax of a line of a draft; None restores its own. The reason is in the change log."""
         return self._run(billing.set_tax(id, line, tax, reason, self._retries, dry_run=dry_run))
 
     def issue_invoice(self, id: str, *, date: str | None = None, dry_run: bool = False) -> Invoice:  # noqa: A002
-        """Issue a closed draft. `date` may be earlier than today. With `dry_run`, change nothing. `warnings` says what
-        the invoice lacks to be sent. Raises `ConflictError`."""
+        """Issue a closed draft. `date` may be earlier than today. With `dry_run`, change nothing. `warnings` lists
+        what the invoice lacks. Raises `ConflictError`."""
         return self._run(billing.issue(id, date, self._retries, dry_run=dry_run))
 
     def void_invoice(self, id: str, reason: str, *, dry_run: bool = False) -> Invoice:  # noqa: A002

@@ -28,7 +28,7 @@ from witnd.domain.values.money import decimal_string, exact_sum, minor_text, pla
 # A second of reckoning; more outcomes of a period say nothing new.
 MOST_OUTCOMES: Final = 10_000
 LINES_MAX: Final = 100
-# The fields of a question.
+# The fields of a request.
 QUESTION: Final = ("agent", "grade", "outcomes", "units")
 _ONE: Final = Decimal(1)
 

@@ -1,4 +1,4 @@
-"""Add manual lines to an invoice or to a customer's current period, remove them, and give single rows another tax."""
+"""Add manual lines to an invoice or to a customer's current period, remove them, and change the tax of single rows."""
 
 from decimal import Decimal
 from typing import Final
@@ -117,7 +117,7 @@ async def add_for_customer(
         if done.repeated and facts.currency not in (None, done.invoice.currency):
             raise reuse_error(author, f"added a line in {done.invoice.currency}")
         return await _added(services, author, done, new)
-    raise unavailable("the current period ends now; retry")
+    raise unavailable("the current period is ending; retry")
 
 
 async def remove(
@@ -147,7 +147,7 @@ async def override_tax(
     *,
     dry_run: bool = False,
 ) -> LineAdded:
-    """Give a row of a draft another tax, or its own again if None. The reason is in the change log."""
+    """Change the tax of a row of a draft, or restore its own if None. The reason is in the change log."""
     check_reason(reason)
     catalogue = await services.learned()
     _check_tax(tax, catalogue)
@@ -218,7 +218,7 @@ async def _current(services: Services, catalogue: Catalogue, customer_key: str, 
         currency = str(card.content["currency"])
     digits = None if card is None else catalogue.digits(card.key).get(currency)
     if digits is None and (digits := minor_digits(currency)) is None:
-        raise invalid("currency", f"{currency!r} is not a currency of ISO 4217, such as EUR")
+        raise invalid("currency", f"{currency!r} is not an ISO 4217 code; write one such as EUR")
     period = calendar.period_at(now)
     id_ = invoice_id(customer_key, currency, period)
     found = await services.invoices.get(id_)
@@ -270,7 +270,7 @@ def _check_override(author: Author, done: Operation, row: Row, tax: str | None, 
         raise reuse_error(author, f"changed the tax of the line {done.made}")
     found = next((one for one in done.invoice.overrides if one.row == row.id), None)
     if (None if found is None else (found.tax, found.reason)) != (None if tax is None else (tax, reason)):
-        raise reuse_error(author, "gave the line another tax, or gave another reason")
+        raise reuse_error(author, "changed the tax of the line differently, or with another reason")
 
 
 def _check_known(invoice: Invoice, line: str) -> None:

@@ -177,7 +177,7 @@ async def issue(
 ) -> Operation | Unchanged:
     """Issue a closed draft: give it its number, its taxes and a final total. `date`: an earlier issue date than today.
 
-    `warnings` says what the document lacks.
+    `warnings` lists what the document lacks.
     """
     if date is not None:
         check_date(date)

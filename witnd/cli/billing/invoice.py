@@ -230,7 +230,7 @@ def note_lines(note: CreditNote) -> list[str]:
     amount = f"{minor_text(note.total, note.digits)} {note.currency}"
     applied = f"{minor_text(note.applied, note.digits)} {note.currency}"
     return [
-        f"{note.number}: credit note over {amount}",
+        f"{note.number}: credit note for {amount}",
         f"customer  {note.customer_key}",
         *[
             f"corrects  {note.invoice_number}: {row.outcome_key or row.corrects}"

@@ -63,7 +63,7 @@ def add_line(
     """Add a manual line to a draft invoice, or to a customer's current period.
 
     A line with a negative price is a discount. It cannot make a taxable amount negative. While the period is open,
-    witnd accepts any discount and reduces it at close. After that, it refuses a larger one than fits.
+    witnd accepts any discount and reduces it at close. After that, it refuses a discount that is too large.
 
     \b
     JSON: the LINE, and {"invoice": INVOICE}
@@ -144,7 +144,7 @@ async def _remove(id_: str, line: str, dry_run: bool, as_document: bool, config:
 @click.argument("id_", metavar="ID", type=TEXT)
 @click.argument("line", metavar="LINE", type=TEXT)
 @click.option("--tax", metavar="TAX", type=TEXT, help="Key of the tax.")
-@click.option("--own-tax", is_flag=True, help="Give the line its own tax again.")
+@click.option("--own-tax", is_flag=True, help="Restore the line's own tax.")
 @click.option("--reason", type=TEXT, required=True, help="Reason, for the change log.")
 @click.option("--dry-run", is_flag=True, help="Show the result and change nothing.")
 @json_option
@@ -160,10 +160,10 @@ def set_tax(
     json_output: bool,
     config_path: Path | None,
 ) -> None:
-    """Give a line of a draft another tax.
+    """Change the tax of a line of a draft.
 
-    LINE is the id of a line, or the prefix that `witnd invoices show` prints. The tax of all lines of a customer
-    without one of their own is that of its billing data.
+    LINE is the id of a line, or the prefix that `witnd invoices show` prints. To change the tax
+    of all lines that have no tax of their own, change the billing data of the customer.
 
     \b
     JSON: the LINE, and {"invoice": INVOICE}

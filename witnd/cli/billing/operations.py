@@ -71,8 +71,8 @@ def issue(
 ) -> None:
     """Issue closed drafts: each gets the next number, its taxes and a final total.
 
-    The customer's balance pays as much of the total as it can. The invoice keeps the seller and the customer's data of
-    now, and the tax rates of the end of its period. With `[billing] issue = "auto"`, the daemon issues drafts when
+    The customer's balance pays as much of the total as it can. The invoice keeps the current data of the seller and the
+    customer, and the tax rates at the end of its period. With `[billing] issue = "auto"`, the daemon issues drafts when
     their grace is over. If a draft cannot be issued, the exit code is 2; the others are issued.
 
     \b

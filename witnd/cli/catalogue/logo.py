@@ -19,8 +19,8 @@ _PATH: Final = f"seller.{LOGO_FILE}"
 
 
 def raw_with_logo(path: Path) -> bytes:
-    """Return the content of a catalogue file, with the logo that it names. Raises Refused with every mistake if that
-    cannot be read."""
+    """Return the content of a catalogue file, with the logo that it names. Raises Refused with every mistake if the
+    logo cannot be read."""
     raw = path.read_bytes()
     try:
         document = tomllib.loads(raw.decode("utf-8-sig"))
@@ -33,8 +33,8 @@ def raw_with_logo(path: Path) -> bytes:
 
 
 def with_logo(document: dict[str, Any], path: Path) -> tuple[dict[str, Any], list[Mistake]]:
-    """Return a parsed catalogue file with the logo in place of its path, and the mistakes. A relative path starts at
-    the folder of the file."""
+    """Return a parsed catalogue file with the logo in place of its path, and the mistakes. A relative path is
+    relative to the folder of the file."""
     seller = document.get("seller")
     if not isinstance(seller, Mapping) or LOGO_FILE not in seller:
         return document, []

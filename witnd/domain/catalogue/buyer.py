@@ -17,8 +17,8 @@ FIELDS: Final = (
 
 
 class Buyer(Struct, frozen=True, kw_only=True):
-    """The billing data of a customer. `country`: a code of ISO 3166-1. `tax`: the key of the tax for what names no
-    other. Without `payment_terms_days` or `locale`, those of the seller apply."""
+    """The billing data of a customer. `country`: an ISO 3166-1 code. `tax`: the key of the tax for everything that
+    names no other. Without `payment_terms_days` or `locale`, those of the seller apply."""
 
     legal_name: str | None = None
     address: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ _MAX_LOGO_LENGTH: Final = 10 * MAX_BYTES
 
 
 class Seller(Struct, frozen=True, kw_only=True):
-    """A version of the seller. `country`: a code of ISO 3166-1. `logo`: the base64 text of a PNG. `locale`: the
+    """A version of the seller. `country`: an ISO 3166-1 code. `logo`: the base64 text of a PNG. `locale`: the
     language of its documents."""
 
     name: str

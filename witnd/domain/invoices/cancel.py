@@ -79,7 +79,7 @@ def _next_edition(invoice: Invoice) -> Invoice:
 
 
 def _cancelled(invoice: Invoice, balance: Decimal, reason: str, series: Series, at: int) -> Change:
-    """Return the change that voids an invoice. With taxes, it has a credit note over the whole total, which is applied
+    """Return the change that voids an invoice. With taxes, it has a credit note for the full total, which is applied
     in full, because the used balance is returned first."""
     note = None
     after = replace(
@@ -130,18 +130,18 @@ def _cancel_refusal(invoice: Invoice, participle: str) -> Refusal | None:
     """Return why an invoice cannot be voided or revised, or None."""
     label = invoice_label(invoice)
     if invoice.status == "draft":
-        return Refusal(f"{label} is not issued, so it cannot be {participle}", "credit the wrong rows instead")
+        return Refusal(f"{label} is not issued, so it cannot be {participle}", "credit the wrong lines instead")
     if invoice.live_payments:
         many = "a payment" if invoice.live_payments == 1 else f"{invoice.live_payments} payments"
         has = "is paid by" if invoice.status == "paid" else "has"
         return Refusal(
             f"{label} {has} {many}, so it cannot be {participle}",
-            "credit the wrong rows instead, or reverse its payments first",
+            "credit the wrong lines instead, or reverse its payments first",
         )
     if invoice.notes:
         noted = amount_text(invoice.noted, invoice)
         return Refusal(
-            f"{label} has credit notes over {noted}, which would be given back twice",
+            f"{label} has credit notes for {noted}, which would be given back twice",
             "credit the rest of it instead",
         )
     return None

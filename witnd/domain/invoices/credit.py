@@ -162,7 +162,7 @@ def _item_amount(invoice: Invoice, item: Item, table: TaxTable) -> Decimal | Ref
             f"write at most {digits}, such as {minor_text(amount, digits)}",
         )
     if amount > left:
-        of = "the row" if amount > _row_remainder(item.row, item.credited) else "the invoice"
+        of = "the line" if amount > _row_remainder(item.row, item.credited) else "the invoice"
         return Refusal(
             f"the amount {plain(amount)} is more than what remains of {of}",
             f"credit at most {amount_text(left, invoice)}",
@@ -178,7 +178,7 @@ def creditable(invoice: Invoice, item: Item, table: TaxTable) -> Decimal | Refus
     left_of_all = _invoice_remainder(invoice, item, table)
     if min(left, left_of_all) > 0:
         return min(left, left_of_all)
-    of = "the row" if left <= 0 else invoice_label(invoice)
+    of = "the line" if left <= 0 else invoice_label(invoice)
     return Refusal(f"nothing of {of} remains to credit", "its amount is 0, or it is fully credited: see its credits")
 
 
@@ -204,14 +204,15 @@ def _credit_refusal(invoice: Invoice, row: Row) -> Refusal | None:
         return Refusal(f"{invoice_label(invoice)} is void", "there is nothing to credit")
     if row.kind not in CREDITABLE:
         return Refusal(
-            f"{row.kind} rows are already negative and cannot be credited", "credit a row with an amount above 0"
+            f"a line of kind {row.kind} is already negative and cannot be credited",
+            "credit a line with an amount above 0",
         )
     if row.kind == "manual" and Decimal(row.amount or 0) < 0:
-        return Refusal("the row is a discount and cannot be credited", "credit a row with an amount above 0")
+        return Refusal("the line is a discount and cannot be credited", "credit a line with an amount above 0")
     if row.amount is None:
         end = instant.render(invoice.end)
         return Refusal(
-            f"the row has no amount yet: its period ends at {end}",
+            f"the line has no amount yet: its period ends at {end}",
             "credit it after the daemon has closed the period",
         )
     return None

@@ -1,4 +1,4 @@
-"""Issue a closed draft: what it says and owes is fixed then."""
+"""Issue a closed draft. This fixes its parties, taxes, total and dates."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -110,10 +110,10 @@ def _tax_refusal(invoice: Invoice, terms: IssueTerms) -> Refusal | None:
     """Return why the taxes of an invoice cannot be computed, or None."""
     table = terms.data.table
     if without := untaxed(invoice.taxed, table):
-        said = ", ".join(one.what if one.rows == 1 else f"{one.what} ({one.rows} rows)" for one in without)
+        listed = ", ".join(one.what if one.rows == 1 else f"{one.what} ({one.rows} lines)" for one in without)
         return Refusal(
-            f"some rows of {invoice_label(invoice)} have a tax, and others have none: {said}",
-            f"set billing.tax of customer {invoice.customer_key}, or the tax of these rows",
+            f"some lines of {invoice_label(invoice)} have a tax, and others have none: {listed}",
+            f"set billing.tax of customer {invoice.customer_key}, or the tax of these lines",
         )
     for class_, amount in available(invoice.taxed, table).items():
         if amount < 0:

@@ -58,7 +58,7 @@ def _default(customer: Customer | None) -> str | None:
 
 
 def _table(catalogue: Catalogue, invoice: Invoice, customer: Customer | None, keys: Iterable[str]) -> TaxTable:
-    """Return the terms in force at the last millisecond of the period, by key."""
+    """Return the terms in effect at the last millisecond of the period, by key."""
     default = _default(customer)
     found = {}
     for key in sorted({*keys, default or ""} - {""}):

@@ -61,7 +61,7 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
 
 
 class TaxRowJson(Struct, frozen=True, kw_only=True):
-    """The tax of a category of EN 16931 with a rate in percent, on the net sum of its rows after credits."""
+    """The tax of a category of EN 16931 with a rate in percent, on the net sum of its lines after credits."""
 
     category: str
     rate: str
@@ -72,11 +72,11 @@ class TaxRowJson(Struct, frozen=True, kw_only=True):
 
 
 class LineJson(Struct, frozen=True, kw_only=True):
-    """A row of an invoice. The three prices are null if `rated` is "at_close" and the period is open.
+    """A line of an invoice. The three prices are null if `rated` is "at_close" and the period is open.
 
     `agent_key` and `price_hash` are null for recurring fees, commitments and manual lines, which have no `rate_card`
-    either. `description`, `quantity` and `unit_price` are those of a manual line. `tax` is the tax key of the row; null
-    if it has none, and for caps and commitments that have the taxes of the rows that they act on.
+    either. `description`, `quantity` and `unit_price` are those of a manual line. `tax` is the tax key of the line;
+    null if it has none, and for caps and commitments that have the taxes of the lines that they act on.
     `repaired_at` is set if the outcome was on hold at its deadline: the line belongs to the period of the repair.
     """
 
@@ -108,8 +108,8 @@ class LineJson(Struct, frozen=True, kw_only=True):
 
 
 class CreditNoteJson(Struct, frozen=True, kw_only=True):
-    """A credit after the invoice was issued. `amount` is net and above 0, those of its lines are below 0. `total` is
-    with tax. `applied` reduced what was due of the invoice; the rest of the total went to the customer's balance.
+    """A credit after the invoice was issued. `amount` is net and above 0, those of its lines are below 0. `total`
+    includes tax. `applied` reduced what was due of the invoice; the rest of the total went to the customer's balance.
 
     The note that cancels a voided or revised invoice with taxes has no lines."""
 

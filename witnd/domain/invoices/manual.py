@@ -1,4 +1,4 @@
-"""Lines that a person adds to an invoice before it is issued, and other taxes for single rows.
+"""Lines that a person adds to an invoice before it is issued, and changed taxes of single rows.
 
 A discount is a request while the period is open. When it has closed, and after each later change, discounts are
 reduced, the newest first, so that no taxable amount is below 0.
@@ -33,7 +33,7 @@ class NewLine(Struct, frozen=True, kw_only=True):
 
 def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int) -> Decision:
     """Add a line to a draft. `table`: the taxes of the draft if it were issued now."""
-    if (wrong := _refusal(invoice, "gets no more lines")) is not None:
+    if (wrong := _refusal(invoice, "no line can be added")) is not None:
         return wrong
     if len(invoice.manual) >= MAX_LINES:
         return Refusal(f"{invoice_label(invoice)} has {MAX_LINES} manual lines", "combine some of them")
@@ -67,7 +67,7 @@ def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int) -> Decisi
 def remove_line(invoice: Invoice, id_: str, table: TaxTable, *, credited: Decimal, zero_invoices: bool) -> Decision:
     """Remove a manual line before the invoice is issued. `credited`: the sum of its credits. `zero_invoices`: whether
     an invoice without any amount is issued."""
-    if (wrong := _refusal(invoice, "keeps its lines")) is not None:
+    if (wrong := _refusal(invoice, "its lines cannot be removed")) is not None:
         return wrong
     if all(line.id != id_ for line in invoice.manual):
         return Refusal(f"{invoice_label(invoice)} has no manual line {id_!r}", "use the id of one of its manual lines")
@@ -98,15 +98,16 @@ def override_tax(
     credited: Decimal,
     grade: str | None = None,
 ) -> Decision:
-    """Give a row of a draft another tax, or its own again if None. `own`: its own tax key, or empty for that of the
+    """Change the tax of a row of a draft, or restore its own if None. `own`: its own tax key, or empty for that of the
     customer. `credited`: the sum of its credits. `grade`: the one that the entry of its price names."""
-    if (wrong := _refusal(invoice, "keeps its taxes")) is not None:
+    if (wrong := _refusal(invoice, "the taxes of its lines cannot be changed")) is not None:
         return wrong
     if not invoice.closed:
         return Refusal(f"{invoice_label(invoice)} is open", "change the tax of its lines after its period has closed")
     if row.kind in ("cap", "commitment_cap", "credit"):
         return Refusal(
-            f"a {row.kind} row has the taxes of the rows that it reduces", "change the tax of these rows instead"
+            f"a line of kind {row.kind} has the taxes of the lines that it reduces",
+            "change the tax of these lines instead",
         )
     others = tuple(one for one in invoice.overrides if one.row != row.id)
     before = key_of(row.id, own, invoice.overrides)
@@ -115,7 +116,7 @@ def override_tax(
         return Unchanged(invoice)
     if len(others) >= MAX_OVERRIDES:
         return Refusal(
-            f"{invoice_label(invoice)} has {MAX_OVERRIDES} rows with another tax",
+            f"{invoice_label(invoice)} has {MAX_OVERRIDES} lines with a changed tax",
             "set the tax of the customer or of the rate card instead",
         )
     override = TaxOverride(
@@ -147,7 +148,7 @@ def adjust(invoice: Invoice, table: TaxTable) -> Decision:
 
 
 def _has_amounts(invoice: Invoice) -> bool:
-    """Return whether a draft is issued although invoices over nothing are not."""
+    """Return whether a draft is issued even if the setting excludes invoices without any amount."""
     return bool(invoice.subtotal) or any(line.applied for line in invoice.manual)
 
 
@@ -215,5 +216,5 @@ def _place(invoice: Invoice, row: Row, grade: str | None) -> int:
 def _refusal(invoice: Invoice, so: str) -> Refusal | None:
     if invoice.status == "draft":
         return None
-    remedy = "credit its rows instead" if invoice.status != "void" else "change another invoice"
-    return Refusal(f"{invoice_label(invoice)} is {invoice.status}, so it {so}", remedy)
+    remedy = "credit its lines instead" if invoice.status != "void" else "change another invoice"
+    return Refusal(f"{invoice_label(invoice)} is {invoice.status}, so {so}", remedy)

@@ -1,4 +1,4 @@
-"""Say which grade an outcome has, and why not a higher one."""
+"""Describe which grade an outcome has, and why not an earlier one."""
 
 from collections.abc import Sequence
 
@@ -21,8 +21,8 @@ def grade_sentence(outcome: Outcome, counted: Recount, truth: Sequence[bool]) ->
     first = f"{has} {_title(contract, place)}"
     if not place:
         return f"{first}, the first of {len(contract.grades)}."
-    above = "; ".join(f"{_title(contract, one)} is not true{_false(contract, one, truth)}" for one in range(place))
-    return f"{first}, because {above}."
+    earlier = "; ".join(f"{_title(contract, one)} is not true{_false(contract, one, truth)}" for one in range(place))
+    return f"{first}, because {earlier}."
 
 
 def _title(contract: Contract, place: int) -> str:

@@ -61,7 +61,7 @@ def read_entries(table: Table, path: str) -> list[dict[str, Any]]:
         entry, mistakes = _read_entry(raw_entry, at)
         agent, grade = entry["agent"], entry.get(GRADE, "")
         if (agent, grade) in read:
-            what = f"{short_repr(agent)} again" if not grade else f"grade {short_repr(grade)} of it again"
+            what = f"{short_repr(agent)} again" if not grade else f"grade {short_repr(grade)} again"
             again = f"must not be repeated, got {what}; keep one entry per agent and grade"
             mistakes.append(Mistake(f"{at}.{GRADE if grade else 'agent'}", again))
         elif agent:

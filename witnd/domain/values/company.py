@@ -1,4 +1,4 @@
-"""Read the fields that describe a seller or a buyer on a document. Stored texts have no spaces at their ends."""
+"""Read the fields that describe a seller or a buyer on a document. Stored texts have no leading or trailing spaces."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ def printed_text(
 
 
 def printed(value: object, longest: int, *, has_lines: bool = False) -> tuple[str, str | None]:
-    """Return a text without spaces at its ends, and why a document cannot show it, if it cannot."""
+    """Return a text without leading and trailing spaces, and why a document cannot show it, if it cannot."""
     text = value.strip() if isinstance(value, str) else ""
     if has_lines:
         text = text.replace("\r\n", "\n")

@@ -14,11 +14,11 @@ from witnd.domain.values.fields import short_repr
 
 # No country has longer ones.
 MAX_TAX_ID_LENGTH: Final = 50
-# What people write instead of a code of ISO 3166-1.
+# What people write instead of an ISO 3166-1 code.
 _OTHER_CODES: Final = {"EL": "GR", "UK": "GB", "XI": "GB"}
-# Members of the module for VAT numbers of the EU that are not countries: Northern Ireland.
+# Members of the module for EU VAT numbers that are not countries: Northern Ireland.
 _NOT_COUNTRIES: Final = frozenset(("XI",))
-# Prefixes of the EU that are not codes of ISO 3166-1: Greece, and the one-stop shop.
+# EU prefixes that are not ISO 3166-1 codes: Greece, and the one-stop shop.
 _MORE_PREFIXES: Final = frozenset(("EL", "EU"))
 
 
@@ -27,7 +27,7 @@ class Invalid(Exception):  # noqa: N818 - an expected result
 
 
 def country_problem(code: str) -> str | None:
-    """Return why this is not an alpha-2 code of ISO 3166-1, or None."""
+    """Return why this is not an ISO 3166-1 alpha-2 code, or None."""
     from iso3166 import countries_by_alpha2, countries_by_alpha3, countries_by_name  # noqa: PLC0415 - see above
 
     if code in countries_by_alpha2:
@@ -40,7 +40,7 @@ def country_problem(code: str) -> str | None:
         # `get_close_matches` compares with all 250 names, which takes a millisecond.
         names = get_close_matches(upper[:MAX_TAX_ID_LENGTH], countries_by_name, n=1, cutoff=0.8)
         near = countries_by_name[names[0]].alpha2 if names else None
-    hint = 'write a code of ISO 3166-1 such as "DE"' if near is None else f'did you mean "{near}"?'
+    hint = 'write an ISO 3166-1 code such as "DE"' if near is None else f'did you mean "{near}"?'
     return f"{short_repr(code)} is not a country; {hint}"
 
 
@@ -57,7 +57,7 @@ def compact_tax_id(text: str, country: str | None) -> str:
     """Return the tax id in the form in which it is stored: upper case, without separators.
 
     In the EU, it is the VAT number with its prefix. Otherwise, the rules of the country apply if they are known, or
-    those of the EU if the id has a prefix of the EU. Raises Invalid.
+    those of the EU if the id has an EU prefix. Raises Invalid.
     """
     from stdnum.util import clean  # noqa: PLC0415 - see above
 
@@ -102,7 +102,7 @@ def _eu_countries() -> frozenset[str]:
 def _eu_tax_id(text: str, number: str) -> str:
     from stdnum.eu import vat  # noqa: PLC0415 - see above
 
-    found = _checked(vat, text, number, "a VAT number of the EU")
+    found = _checked(vat, text, number, "an EU VAT number")
     return f"EL{found[2:]}" if found.startswith("GR") else found
 
 
@@ -136,7 +136,7 @@ def _checked(module: Any, text: str, number: str, what: str) -> str:
 
     problem = f"{short_repr(text)} is not {what}"
     if not number.isascii():
-        raise Invalid(f"{problem}; write only letters and digits of ASCII")
+        raise Invalid(f"{problem}; write only ASCII letters and digits")
     try:
         return str(module.validate(number))
     except InvalidChecksum:

@@ -13,7 +13,7 @@ MAX_SIDE: Final = 4096
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # Bytes of a chunk besides its data: length, type and checksum (RFC 2083, 3.2).
 _FRAME: Final = 12
-_REMEDY: Final = "write the base64 text of a PNG file, as of `base64 logo.png`"
+_REMEDY: Final = "write the base64 text of a PNG file, such as the output of `base64 logo.png`"
 
 
 class Size(NamedTuple):

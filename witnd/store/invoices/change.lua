@@ -18,13 +18,14 @@
 --      series to take a number from ('' none), its last known number, its first number, the date of the document,
 --      '1' if that must not be before the latest date of the series, id of the credit note ('' none)
 --      list of fields of the head that get the current instant
---      '1' if the draft waits for issue from now on, '0' if it does no longer, '' if nothing changes
---      '1' if its discounts must be adjusted when its period closes, '0' if not any more, '' if nothing changes
+--      '1' if the draft waits for issue from now on, '0' if it no longer waits, '' if nothing changes
+--      '1' if its discounts must be adjusted when its period closes, '0' if no longer, '' if nothing changes
 --      what the operation created, for the record ('' its number)
 --      the JSON of its entry for the change log without the end ('' none)
 --      lists of words for the head, of fields to delete from it, of words for the credit note
 --      id of the next edition ('' none), start of the period, '1' if it waits for issue, list of words for its head
---      its place in the lists of drafts (the end of the period), list of words for the head of an invoice that does not exist yet
+--      its place in the lists of drafts (the end of the period),
+--      list of words for the head of an invoice that does not exist yet
 --      '1' if the token belongs to the customer, as it may be repeated in another period
 --
 -- Returns {'OK' or 'DONE' (written before, the reply was lost), record, head}; or, with nothing written, {'MOVED'},

@@ -1,4 +1,4 @@
-"""All checks of a change beyond single fields: what is refused, and what is only a warning."""
+"""Run all checks of a change that involve several entries: some refuse it, others only warn."""
 
 from collections.abc import Sequence
 

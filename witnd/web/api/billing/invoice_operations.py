@@ -64,7 +64,7 @@ class IssueIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Issued(InvoiceJson, frozen=True, kw_only=True):
-    """The issued invoice. `warnings` says what it lacks to be sent to a customer."""
+    """The issued invoice. `warnings` lists what it lacks before you can send it."""
 
     warnings: list[str]
 

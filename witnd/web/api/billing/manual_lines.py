@@ -1,4 +1,4 @@
-"""Manual lines of invoices, and other taxes for single lines."""
+"""Manual lines of invoices, and the taxes of single lines."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class LineIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class LineTaxIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The tax key of a line of a draft; null gives it its own again. The reason is in the change log. With `dry_run`,
+    """The tax key of a line of a draft; null restores its own. The reason is in the change log. With `dry_run`,
     nothing is changed."""
 
     reason: str
@@ -38,8 +38,8 @@ class LineTaxIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @route(
     "POST",
     "/v1/invoices/{id}/lines",
-    says="Add a manual line to a draft. A discount that is added while the period is open is reduced at close to what "
-    "fits. Requests with the same `Idempotency-Key` add it once.",
+    says="Add a manual line to a draft. While the period is open, any discount is accepted and reduced at close to "
+    "what fits. Requests with the same `Idempotency-Key` add it once.",
     scope="billing",
     repeatable=True,
     status=201,
@@ -70,7 +70,7 @@ async def remove_line(call: Call[Any]) -> InvoiceJson:
 @route(
     "PATCH",
     "/v1/invoices/{id}/lines/{line}",
-    says="Give a line of a draft another tax, with a reason.",
+    says="Change the tax of a line of a draft, with a reason.",
     scope="billing",
     repeatable=True,
     body=LineTaxIn,

@@ -38,9 +38,9 @@ class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Billing(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The customer as the buyer on documents. `country`: a code of ISO 3166-1, such as `DE`. `tax`: the key of the tax
+    """The customer as the buyer on documents. `country`: an ISO 3166-1 code, such as `DE`. `tax`: the key of the tax
     for everything that names no other. `payment_terms_days` and `locale` default to those of the seller. Stored texts
-    have no spaces at their ends, and a tax id no separators."""
+    have no leading or trailing spaces, and a tax id no separators."""
 
     legal_name: str | None = None
     address: list[str] | None = None
@@ -79,8 +79,8 @@ class CustomerIn(CustomerChange, kw_only=True, forbid_unknown_fields=True):
 
 
 class Customer(Versioned, frozen=True, kw_only=True):
-    """A version of a customer. `warnings` lists individual prices that bill one unit as 0, and grades without a price
-    or with an unknown one; it is absent in lists."""
+    """A version of a customer. `warnings` lists individual prices that bill one unit as 0, grades without a price and
+    prices of unknown grades; it is absent in lists."""
 
     key: str
     name: str

@@ -102,8 +102,8 @@ class RateCardIn(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class RateCardAnswer(Versioned, frozen=True, kw_only=True):
     """A version of a rate card. `words` describes the price of each agent or, as `agent (grade)`, of each grade.
-    `warnings` lists prices that bill one unit as 0, and grades without a price or with an unknown one. Both are absent
-    in lists."""
+    `warnings` lists prices that bill one unit as 0, grades without a price and prices of unknown grades. Both are
+    absent in lists."""
 
     key: str
     currency: str

@@ -21,7 +21,7 @@ _REFUSALS: Final = ("NOT_FOUND", "CONFLICT")
 class SellerChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields to replace; null restores the default: 30 for `payment_terms_days`, `en` for `locale`. `country`: a code
     of ISO 3166-1, such as `DE`. `logo`: the base64 text of a PNG of at most 200 KB. `effective_from`: when the change
-    takes effect; default: now. Stored texts have no spaces at their ends, and `tax_id`, `iban` and `bic` no
+    takes effect; default: now. Stored texts have no leading or trailing spaces, and `tax_id`, `iban` and `bic` no
     separators."""
 
     name: str | None = None

@@ -76,7 +76,7 @@ register(
         body=TaxIn,
         change=TaxChange,
         change_summary="Change a tax. Issued invoices keep theirs.",
-        archive_summary="Archive a tax. Lists hide it; what names its key still uses it.",
+        archive_summary="Archive a tax. Lists hide it; everything that names its key still uses it.",
         answer=Tax,
         page=TaxPage,
         show=_show,

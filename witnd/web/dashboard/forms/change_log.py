@@ -143,7 +143,7 @@ def _later(change: ChangeJson, after: Mapping[str, Any]) -> str | None:
 
 
 def _fields(kind: str, content: Mapping[str, Any]) -> dict[str, str]:
-    """A short text for each field; secrets are hidden already, and say nothing. A logo is a short text already."""
+    """A short text for each field; secrets are hidden already, and show nothing. A logo is a short text already."""
     plain = {name: value for name, value in content.items() if name not in _PASSED_OVER and name != "secret"}
     if kind not in KINDS:
         return dict(_flat(plain, ""))

@@ -20,7 +20,7 @@ from witnd.web.errors import status_of
 # Empty fees at the end of the form, for new ones.
 BLANK_FEES: Final = 2
 _PRORATE: Final = "prorate"
-# They say nothing without other fields.
+# They mean nothing without other fields.
 _OPTIONS: Final = frozenset((_PRORATE, TAX))
 
 
