@@ -389,6 +389,11 @@ class TestOverride:
     def test_an_open_invoice_keeps_its_taxes(self) -> None:
         assert "is open" in refusal(override(opened(), row("a", "1"), "zero"))
 
+    def test_not_of_a_row_that_was_read_before_the_period_closed(self) -> None:
+        draft, unrated = closed(group("a", ("", "10.00"))), replace(row("a", "10.00"), amount=None)
+
+        assert "has closed meanwhile; try again" in refusal(override(draft, unrated, "reduced"))
+
     def test_there_is_a_limit(self) -> None:
         many = tuple(
             TaxOverride(row=str(number), place=-3, own="", tax="zero", amount=ZERO, reason="r")
