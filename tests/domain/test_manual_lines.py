@@ -335,6 +335,16 @@ class TestRemove:
         assert "has credits" in refusal(said)
         assert shown(issued(done.after).tax_rows) == [("S", "19", "3.00", "0.57")]
 
+    def test_one_that_was_removed_meanwhile_has_no_credits_and_no_other_tax(self) -> None:
+        one = add(closed(group("a", ("", "10.00"))), new("5"))
+        [line] = manual_rows(one)
+        gone = change(remove_line(one, line.id, TABLE, credited=ZERO, zero_invoices=False)).after
+
+        said = credit(gone, [Item(row=line, credited=ZERO)], "r", balance=ZERO, series=CN, at=AT, table=TABLE)
+        assert isinstance(said, Refusal)
+        assert "removed meanwhile" in str(said)
+        assert "removed meanwhile" in refusal(override(gone, line, "zero"))
+
 
 def override(invoice: Invoice, one: Row, tax: str | None, own: str = "") -> Decision:
     return override_tax(invoice, one, own, tax, "a book", TABLE, credited=ZERO)

@@ -206,6 +206,8 @@ def _credit_refusal(invoice: Invoice, row: Row) -> Refusal | None:
         return Refusal(
             f"{row.kind} rows are already negative and cannot be credited", "credit a row with an amount above 0"
         )
+    if row.kind == "manual" and all(line.id != row.id for line in invoice.manual):
+        return Refusal("the line has been removed meanwhile", "there is nothing to credit")
     if row.kind == "manual" and Decimal(row.amount or 0) < 0:
         return Refusal("the row is a discount and cannot be credited", "credit a row with an amount above 0")
     if row.amount is None:

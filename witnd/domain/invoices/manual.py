@@ -108,6 +108,8 @@ def override_tax(
         return Refusal(
             f"a {row.kind} row has the taxes of the rows that it reduces", "change the tax of these rows instead"
         )
+    if row.kind == "manual" and all(line.id != row.id for line in invoice.manual):
+        return Refusal("the line has been removed meanwhile", "see the manual lines of the invoice")
     if row.amount is None:
         # It was read before the close, so its share of the sums is unknown.
         return Refusal(f"the period of {invoice_label(invoice)} has closed meanwhile", "try again")
