@@ -283,6 +283,14 @@ class TestAdjust:
     def test_no_other_is_adjusted(self, one: Invoice) -> None:
         assert adjust(one, TABLE) == Unchanged(one)
 
+    def test_after_an_issue_none_is_left_to_adjust(self) -> None:
+        one = add(opened("5.00"), new("-1"))
+        one = change(remove_line(one, one.manual[0].id, TABLE, credited=ZERO, zero_invoices=False)).after
+        at_close = replace(one, closed=True, sums=closed(group("a", ("", "5.00"))).sums)
+
+        # By hand, before the biller has looked at it.
+        assert change(issue(at_close, ZERO, INV, AT, terms())).is_pending is False
+
 
 class TestRemove:
     def test_a_line(self) -> None:
