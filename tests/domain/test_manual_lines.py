@@ -283,6 +283,14 @@ class TestAdjust:
     def test_no_other_is_adjusted(self, one: Invoice) -> None:
         assert adjust(one, TABLE) == Unchanged(one)
 
+    def test_after_an_issue_none_is_left_to_adjust(self) -> None:
+        one = add(opened("5.00"), new("-1"))
+        one = change(remove_line(one, one.manual[0].id, TABLE, credited=ZERO, zero_invoices=False)).after
+        at_close = replace(one, closed=True, sums=closed(group("a", ("", "5.00"))).sums)
+
+        # By hand, before the biller has looked at it.
+        assert change(issue(at_close, ZERO, INV, AT, terms())).is_pending is False
+
 
 class TestRemove:
     def test_a_line(self) -> None:
@@ -334,6 +342,16 @@ class TestRemove:
         said = remove_line(done.after, line.id, TABLE, credited=Decimal(2), zero_invoices=False)
         assert "has credits" in refusal(said)
         assert shown(issued(done.after).tax_rows) == [("S", "19", "3.00", "0.57")]
+
+    def test_one_that_was_removed_meanwhile_has_no_credits_and_no_other_tax(self) -> None:
+        one = add(closed(group("a", ("", "10.00"))), new("5"))
+        [line] = manual_rows(one)
+        gone = change(remove_line(one, line.id, TABLE, credited=ZERO, zero_invoices=False)).after
+
+        said = credit(gone, [Item(row=line, credited=ZERO)], "r", balance=ZERO, series=CN, at=AT, table=TABLE)
+        assert isinstance(said, Refusal)
+        assert "removed meanwhile" in str(said)
+        assert "removed meanwhile" in refusal(override(gone, line, "zero"))
 
 
 def override(invoice: Invoice, one: Row, tax: str | None, own: str = "") -> Decision:
@@ -388,6 +406,11 @@ class TestOverride:
 
     def test_an_open_invoice_keeps_its_taxes(self) -> None:
         assert "is open" in refusal(override(opened(), row("a", "1"), "zero"))
+
+    def test_not_of_a_row_that_was_read_before_the_period_closed(self) -> None:
+        draft, unrated = closed(group("a", ("", "10.00"))), replace(row("a", "10.00"), amount=None)
+
+        assert "has closed meanwhile; try again" in refusal(override(draft, unrated, "reduced"))
 
     def test_there_is_a_limit(self) -> None:
         many = tuple(

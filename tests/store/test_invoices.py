@@ -19,6 +19,7 @@ from witnd.domain.invoices.cancel import revise, void
 from witnd.domain.invoices.credit import Item, credit
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.issue import issue
+from witnd.domain.invoices.manual import NewLine, add_line
 from witnd.domain.invoices.operations import Change, CreditNote, Decision, Refusal, Series, Unchanged, date_text
 from witnd.domain.invoices.payment import Received, Refund, pay, reverse
 from witnd.domain.invoices.tax import TaxTable
@@ -26,7 +27,7 @@ from witnd.domain.outcomes.resolution import Line, derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.period import Calendar
 from witnd.store.access.change_log import Author
-from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import DamagedInvoice, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.invoices import change as invoice_change
 from witnd.store.invoices import reads as invoices
 from witnd.store.invoices import rows as invoice_rows
@@ -361,6 +362,28 @@ class TestOperations:
         assert [refusal is None for refusal in refusals] == [True, True, False]
         assert await client.hget(KEYS.series, "INV") == b"1"
         assert await store.closed_drafts() == []
+
+    @pytest.mark.parametrize(
+        ("field", "text"),
+        [
+            ("overrides", '[{"row":"x","place":0,"own":"lost","tax":"t","amount":"1","reason":"r"}]'),
+            ("overrides", '[{"row":"x","place":9,"own":"","tax":"t","amount":"1","reason":"r"}]'),
+            ("sums", '{"groups":[{"agent":"a","grade":null,"sums":{"":[1,"NaN"]}}]}'),
+            ("sums", '{"groups":[{"agent":"a","grade":null,"sums":{"":[1,"0"]},"cap":"-1"}]}'),
+        ],
+    )
+    async def test_one_whose_parts_contradict_each_other_is_damaged(
+        self, client: Redis, operations: Operations, field: str, text: str
+    ) -> None:
+        scheduled = ScheduledOperations(operations, Catalogue(), INV)
+        one = await write(client, draft("acme", ROWS), ROWS)
+        line = NewLine(description="Discount", quantity=Decimal(1), unit_price=Decimal("-0.01"))
+        await operations.do(one.id, lambda seen: add_line(seen.invoice, line, TaxTable(), seen.at))
+        await client.hset(KEYS.invoice(one.id), field, text)
+
+        for operation in (scheduled.adjust, scheduled.issue):
+            with pytest.raises(DamagedInvoice, match="cannot be calculated"):
+                await operation(one.id)
 
     async def test_numbers_grow_beyond_six_digits(self, client: Redis, store: Invoices) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)

@@ -371,3 +371,15 @@ def test_a_row_whose_price_is_unknown_is_damaged(api: ApiServer) -> None:
     assert listed["unreadable"] == [damaged.id]
     assert {line["invoice_id"] for line in listed["data"]} == {sound.id}
     refused(post(api, damaged, "credit", {"row_id": rows[0].id, "reason": "x"}), 503, "UNAVAILABLE")
+
+
+def test_a_draft_whose_parts_contradict_each_other_is_damaged(api: ApiServer) -> None:
+    damaged, sound = put_ended(api), put_ended(api, "beta")
+    text = '[{"row":"x","place":0,"own":"lost","tax":"vat","amount":"1","reason":"r"}]'
+    api.deployment.call("HSET", f"witn:{{shared}}:billing:invoice:{damaged.id}", "overrides", text)
+    for path in ("", "/lines"):
+        said = refused(api.ask("GET", f"/v1/invoices/{damaged.id}{path}"), 503, "UNAVAILABLE")
+        assert "cannot be calculated" in said
+    listed = api.get("/v1/invoice-lines")
+    assert listed["unreadable"] == [damaged.id]
+    assert {line["invoice_id"] for line in listed["data"]} == {sound.id}

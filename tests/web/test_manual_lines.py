@@ -264,6 +264,13 @@ class TestKeys:
             assert "choose another key" in refused(customer_line(api, other, "key"), 409, "CONFLICT")
         assert len(api.pages("/v1/invoices?customer_key=acme")) == 1
 
+    def test_of_a_customer_who_has_no_card_by_now(self, api: ApiServer) -> None:
+        first = customer_line(api, SETUP, "key").json
+        api.deployment.apply('[[customers]]\nkey = "acme"\n')
+        forget(api)
+        again = customer_line(api, SETUP, "key")
+        assert (again.status, again.json["id"]) == (201, first["id"])
+
     def test_of_a_customer_in_a_later_period(self, api: ApiServer) -> None:
         first = customer_line(api, SETUP, "key").json
         api.deployment.call(

@@ -97,9 +97,10 @@ async def add_for_customer(
         token = derived_id("api", "add_line", key)
     for _ in range(ATTEMPTS):
         known = None if token is None else await services.invoices.line_token(customer_key, token)
-        target = await _current(services, catalogue, customer_key, facts.currency)
-        if known is not None and (earlier := await services.invoices.get(known)) is not None:
-            target = earlier
+        # First, because a repeated request gets its answer also when the customer has another card, or none, by now.
+        target = None if known is None else await services.invoices.get(known)
+        if target is None:
+            target = await _current(services, catalogue, customer_key, facts.currency)
 
         def decide(seen: Snapshot) -> Decision:
             if seen.at >= seen.invoice.end:

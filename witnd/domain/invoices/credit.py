@@ -207,6 +207,8 @@ def _credit_refusal(invoice: Invoice, row: Row) -> Refusal | None:
             f"a line of kind {row.kind} is already negative and cannot be credited",
             "credit a line with an amount above 0",
         )
+    if row.kind == "manual" and all(line.id != row.id for line in invoice.manual):
+        return Refusal("the line has been removed meanwhile", "there is nothing to credit")
     if row.kind == "manual" and Decimal(row.amount or 0) < 0:
         return Refusal("the line is a discount and cannot be credited", "credit a line with an amount above 0")
     if row.amount is None:

@@ -84,7 +84,7 @@ def issue(
         until=end_of_day(at),
         balance=difference(balance, used),
         waits=False,
-        is_pending=False if invoice.manual else None,
+        is_pending=False,  # also without manual lines: they may have been removed
         date=issued_on if date is not None else None,
     )
 

@@ -109,6 +109,11 @@ def override_tax(
             f"a line of kind {row.kind} has the taxes of the lines that it reduces",
             "change the tax of these lines instead",
         )
+    if row.kind == "manual" and all(line.id != row.id for line in invoice.manual):
+        return Refusal("the line has been removed meanwhile", "see the manual lines of the invoice")
+    if row.amount is None:
+        # It was read before the close, so its share of the sums is unknown.
+        return Refusal(f"the period of {invoice_label(invoice)} has closed meanwhile", "try again")
     others = tuple(one for one in invoice.overrides if one.row != row.id)
     before = key_of(row.id, own, invoice.overrides)
     key = own if tax is None else tax
@@ -120,7 +125,7 @@ def override_tax(
             "set the tax of the customer or of the rate card instead",
         )
     override = TaxOverride(
-        row=row.id, place=_place(invoice, row, grade), own=own, tax=key, amount=Decimal(row.amount or 0), reason=reason
+        row=row.id, place=_place(invoice, row, grade), own=own, tax=key, amount=Decimal(row.amount), reason=reason
     )
     sums = dict(invoice.credit_sums)
     if credited and row.kind != "commitment":
