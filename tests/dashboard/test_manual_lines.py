@@ -175,7 +175,7 @@ class TestIssuing:
             assert "The invoice has no seller" in page.text
             page = add(admin, mixed, tax="vat")
             assert "cannot-issue" in page.cases
-            assert "outcomes of support (2 rows)" in page.text
+            assert "outcomes of support (2 lines)" in page.text
 
     def test_with_a_seller_nothing_is_missing(self, admin: Dashboard, one: Invoice) -> None:
         assert not {"lacks", "cannot-issue"} & set(page_of(admin, one).cases)

@@ -124,7 +124,7 @@ class TestRowsWithoutATax:
         groups = (one.sums.groups[0], replace(one.sums.groups[1], sums={"": Sum(3, ZERO)}))  # type: ignore[union-attr]
         mixed = replace(one, sums=replace(one.sums, groups=groups))  # type: ignore[type-var]
 
-        assert "outcomes of b (3 rows)" in refusal(issue(mixed, ZERO, INV, AT, terms(replace(TABLE, default=None))))
+        assert "outcomes of b (3 lines)" in refusal(issue(mixed, ZERO, INV, AT, terms(replace(TABLE, default=None))))
 
     def test_a_commitment_that_is_split_has_the_taxes_of_what_it_acts_on(self) -> None:
         one = closed(group("a", ("full", "1.00")), commitment="9.00")
