@@ -343,6 +343,20 @@ class TestRemove:
         assert "has credits" in refusal(said)
         assert shown(issued(done.after).tax_rows) == [("S", "19", "3.00", "0.57")]
 
+    def test_one_that_credits_of_capped_rows_need_is_kept(self) -> None:
+        one = add(closed(group("a", ("", "10.00"), cap="-4.00")), new("4"), new("1"))
+        done = change(
+            credit(
+                one, [Item(row=row("a", "10.00"), credited=ZERO)], "r", balance=ZERO, series=CN, at=AT, table=TABLE
+            )
+        ).after  # fmt: skip
+
+        needed, spare = done.manual
+        said = refusal(remove_line(done, needed.id, TABLE, credited=ZERO, zero_invoices=False))
+        assert "would make the taxable amount -3.00 EUR" in said
+        fewer = change(remove_line(done, spare.id, TABLE, credited=ZERO, zero_invoices=False)).after
+        assert shown(issued(fewer).tax_rows) == [("S", "19", "0.00", "0.00")]
+
     def test_one_that_was_removed_meanwhile_has_no_credits_and_no_other_tax(self) -> None:
         one = add(closed(group("a", ("", "10.00"))), new("5"))
         [line] = manual_rows(one)

@@ -76,6 +76,8 @@ def remove_line(invoice: Invoice, id_: str, table: TaxTable, *, credited: Decima
     left = tuple(line for line in invoice.manual if line.id != id_)
     overrides = tuple(one for one in invoice.overrides if one.row != id_)
     after = replace(invoice, revision=invoice.revision + 1, manual=left, overrides=overrides)
+    if (wrong := _needed_refusal(invoice, after, id_, table)) is not None:
+        return wrong
     after = with_discounts(after, table)
     is_empty = invoice.closed and not (_has_amounts(after) or zero_invoices)
     return Change(
@@ -84,6 +86,21 @@ def remove_line(invoice: Invoice, id_: str, table: TaxTable, *, credited: Decima
         after=after,
         waits=False if is_empty else None,
         made=id_,
+    )
+
+
+def _needed_refusal(before: Invoice, after: Invoice, id_: str, table: TaxTable) -> Refusal | None:
+    """Return why a line cannot be removed, or None: other rows are credited by more than caps leave without it."""
+    line = next(line for line in before.manual if line.id == id_)
+    if not before.closed or line.amount <= 0:
+        return None
+    class_ = table.class_of(key_of(line.id, line.tax, before.overrides))
+    left = available(after.taxed, table).get(class_, _ZERO)
+    if left >= 0:
+        return None
+    return Refusal(
+        f"without the line, the credits of other rows would make the taxable amount {amount_text(left, before)}",
+        "credit the rest of it instead, or add another line first",
     )
 
 
