@@ -31,8 +31,9 @@ class NewLine(Struct, frozen=True, kw_only=True):
     tax: str = ""
 
 
-def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int) -> Decision:
-    """Add a line to a draft. `table`: the taxes of the draft if it were issued now."""
+def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int, *, for_customer: bool = False) -> Decision:
+    """Add a line to a draft. `table`: the taxes of the draft if it were issued now. `for_customer`: it is for the
+    current period, so it must be written before that ends."""
     if (wrong := _refusal(invoice, "gets no more lines")) is not None:
         return wrong
     if len(invoice.manual) >= MAX_LINES:
@@ -61,6 +62,8 @@ def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int) -> Decisi
         waits=True if invoice.closed and _has_amounts(after) else None,
         is_pending=None if invoice.closed else True,
         made=line.id,
+        for_customer=for_customer,
+        until=invoice.end if for_customer else None,
     )
 
 
