@@ -147,6 +147,16 @@ class TestDiscounts:
 
         assert "the largest discount that fits is 1.00 EUR" in refusal(add_line(draft, new("-1.01"), TABLE, 7))
 
+    def test_they_have_used_it_under_the_taxes_of_now(self) -> None:
+        of = closed(group("a", ("", "10.00")))
+        draft = close(add(opened(), new("-8", "reduced")), of)
+        assert applied(draft) == ["0.00"], "all is under the customer's tax"
+        moved = replace(TABLE, default="reduced")
+
+        said = refusal(add_line(draft, new("-5", "reduced"), moved, 7))
+        assert "the largest discount that fits is 2.00 EUR" in said
+        assert applied(add(draft, new("-2", "reduced"), table=moved)) == ["-8.00", "-2.00"]
+
     def test_credits_have_too(self) -> None:
         draft = closed(group("a", ("", "10.00")), credited=Decimal(4), credit_sums={"": Decimal(4)})
 

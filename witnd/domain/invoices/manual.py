@@ -216,11 +216,12 @@ def manual_rows(invoice: Invoice) -> list[Row]:
 
 
 def _largest_discount(invoice: Invoice, tax: str, table: TaxTable) -> Decimal:
-    """Return the largest discount that fits beside those of a draft."""
+    """Return the largest discount that fits beside those of a draft, as they are with the taxes of now: the customer's
+    tax may have changed since they were reduced."""
     class_ = table.class_of(tax)
     used = [
         line.applied
-        for line in invoice.manual
+        for line in reduced(invoice.taxed, table)
         if line.applied < 0 and table.class_of(key_of(line.id, line.tax, invoice.overrides)) == class_
     ]
     left = exact_sum((available(invoice.taxed, table).get(class_, _ZERO), *used))
