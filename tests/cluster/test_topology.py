@@ -146,3 +146,41 @@ async def test_many_failures_share_a_lookup(network: Network, monkeypatch: pytes
     assert network.asked == ["n1:1", "n1:1"]
     # It waits for those that come soon after.
     assert asyncio.get_running_loop().time() - began >= 0.04
+
+
+async def test_a_call_during_a_lookup_waits_for_it(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Topology(CLUSTER)
+    answers = asyncio.Event()
+
+    async def ask(server: Endpoint, *commands: Sequence[str]) -> list[Any]:
+        await answers.wait()
+        return await network.ask(server, *commands)
+
+    monkeypatch.setattr(topology, "_ask", ask)
+    for host, port in (("n1", 1), ("n2", 2)):
+        network.answers = {"n1:1": covers((0, 16383, host, port))}
+        answers.clear()
+        calls = [asyncio.create_task(found.primary(0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        calls.append(asyncio.create_task(found.primary(0)))
+        await asyncio.sleep(0)
+        answers.set()
+        assert [one.host for one in await asyncio.gather(*calls)] == [host] * 4, "not what was known before"
+        found.forget()
+    assert network.asked == ["n1:1", "n1:1"]
+
+
+async def test_calls_that_wait_for_a_lookup_share_its_failure(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(server: Endpoint, *commands: Sequence[str]) -> list[Any]:
+        await asyncio.sleep(0)
+        return await network.ask(server, *commands)
+
+    monkeypatch.setattr(topology, "_ask", ask)
+    found = Topology(CLUSTER)
+    failed = await asyncio.gather(*[found.primary(0) for _ in range(5)], return_exceptions=True)
+    assert all(isinstance(one, StoreUnavailable) for one in failed), failed
+    assert network.asked == ["n1:1", "n2:2"]
+    network.answers = {"n1:1": covers((0, 16383, "a", 1))}
+    assert (await found.primary(0)).host == "a"

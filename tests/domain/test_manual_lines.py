@@ -147,6 +147,16 @@ class TestDiscounts:
 
         assert "the largest discount that fits is 1.00 EUR" in refusal(add_line(draft, new("-1.01"), TABLE, 7))
 
+    def test_they_have_used_it_under_the_taxes_of_now(self) -> None:
+        of = closed(group("a", ("", "10.00")))
+        draft = close(add(opened(), new("-8", "reduced")), of)
+        assert applied(draft) == ["0.00"], "all is under the customer's tax"
+        moved = replace(TABLE, default="reduced")
+
+        said = refusal(add_line(draft, new("-5", "reduced"), moved, 7))
+        assert "the largest discount that fits is 2.00 EUR" in said
+        assert applied(add(draft, new("-2", "reduced"), table=moved)) == ["-8.00", "-2.00"]
+
     def test_credits_have_too(self) -> None:
         draft = closed(group("a", ("", "10.00")), credited=Decimal(4), credit_sums={"": Decimal(4)})
 
@@ -342,6 +352,20 @@ class TestRemove:
         said = remove_line(done.after, line.id, TABLE, credited=Decimal(2), zero_invoices=False)
         assert "has credits" in refusal(said)
         assert shown(issued(done.after).tax_rows) == [("S", "19", "3.00", "0.57")]
+
+    def test_one_that_credits_of_capped_rows_need_is_kept(self) -> None:
+        one = add(closed(group("a", ("", "10.00"), cap="-4.00")), new("4"), new("1"))
+        done = change(
+            credit(
+                one, [Item(row=row("a", "10.00"), credited=ZERO)], "r", balance=ZERO, series=CN, at=AT, table=TABLE
+            )
+        ).after  # fmt: skip
+
+        needed, spare = done.manual
+        said = refusal(remove_line(done, needed.id, TABLE, credited=ZERO, zero_invoices=False))
+        assert "would make the taxable amount -3.00 EUR" in said
+        fewer = change(remove_line(done, spare.id, TABLE, credited=ZERO, zero_invoices=False)).after
+        assert shown(issued(fewer).tax_rows) == [("S", "19", "0.00", "0.00")]
 
     def test_one_that_was_removed_meanwhile_has_no_credits_and_no_other_tax(self) -> None:
         one = add(closed(group("a", ("", "10.00"))), new("5"))

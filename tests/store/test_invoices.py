@@ -405,6 +405,23 @@ class TestRaces:
 
         assert await snapshot(client) == before
 
+    async def test_a_line_for_the_current_period_is_not_written_after_its_end(
+        self, client: Redis, operations: Operations
+    ) -> None:
+        seconds, micros = await client.time()
+        new = replace(draft("acme", [], closed=False), end=seconds * 1000 + micros // 1000 + 300)
+        line = NewLine(description="Setup", quantity=Decimal(1), unit_price=Decimal(5))
+        seen = await operations.read(new.id, new=new)
+        assert seen is not None
+        late = add_line(seen.invoice, line, TaxTable(), seen.at, for_customer=True)
+        assert isinstance(late, Change)
+        before = await snapshot(client)
+        await asyncio.sleep(0.35)
+
+        assert await operations.change(seen, late, "late") is None
+
+        assert await snapshot(client) == before
+
     async def test_credits_of_two_rows_do_not_overwrite_their_sum(self, client: Redis, operations: Operations) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
         both = [decided(await operations.read(one.id, [row.id]), crediting(row, "1.00")) for row in ROWS]

@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from witnd.app.errors import Refused, all_invalid, invalid, not_found, unavailable
 from witnd.app.invoices.change import check_reason, do, reuse_error
@@ -16,7 +15,7 @@ from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
 from witnd.domain.invoices.issue_terms import tax_table
 from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json, line_json
 from witnd.domain.invoices.manual import NewLine, manual_rows
-from witnd.domain.invoices.operations import Change, Decision
+from witnd.domain.invoices.operations import Decision
 from witnd.domain.invoices.payment import parse_words
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.mistake import Mistake
@@ -105,8 +104,8 @@ async def add_for_customer(
         def decide(seen: Snapshot) -> Decision:
             if seen.at >= seen.invoice.end:
                 raise _PeriodEnded
-            change = manual.add_line(seen.invoice, new, tax_table(catalogue, seen.invoice, seen.at), seen.at)
-            return replace(change, for_customer=True) if isinstance(change, Change) else change
+            table = tax_table(catalogue, seen.invoice, seen.at)
+            return manual.add_line(seen.invoice, new, table, seen.at, for_customer=True)
 
         try:
             done = await do(services, author, target, "add_line", decide, token=token, dry_run=dry_run, new=target)

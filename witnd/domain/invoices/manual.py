@@ -31,8 +31,9 @@ class NewLine(Struct, frozen=True, kw_only=True):
     tax: str = ""
 
 
-def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int) -> Decision:
-    """Add a line to a draft. `table`: the taxes of the draft if it were issued now."""
+def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int, *, for_customer: bool = False) -> Decision:
+    """Add a line to a draft. `table`: the taxes of the draft if it were issued now. `for_customer`: it is for the
+    current period, so it must be written before that ends."""
     if (wrong := _refusal(invoice, "no line can be added")) is not None:
         return wrong
     if len(invoice.manual) >= MAX_LINES:
@@ -61,6 +62,8 @@ def add_line(invoice: Invoice, new: NewLine, table: TaxTable, at: int) -> Decisi
         waits=True if invoice.closed and _has_amounts(after) else None,
         is_pending=None if invoice.closed else True,
         made=line.id,
+        for_customer=for_customer,
+        until=invoice.end if for_customer else None,
     )
 
 
@@ -76,6 +79,8 @@ def remove_line(invoice: Invoice, id_: str, table: TaxTable, *, credited: Decima
     left = tuple(line for line in invoice.manual if line.id != id_)
     overrides = tuple(one for one in invoice.overrides if one.row != id_)
     after = replace(invoice, revision=invoice.revision + 1, manual=left, overrides=overrides)
+    if (wrong := _needed_refusal(invoice, after, id_, table)) is not None:
+        return wrong
     after = with_discounts(after, table)
     is_empty = invoice.closed and not (_has_amounts(after) or zero_invoices)
     return Change(
@@ -84,6 +89,21 @@ def remove_line(invoice: Invoice, id_: str, table: TaxTable, *, credited: Decima
         after=after,
         waits=False if is_empty else None,
         made=id_,
+    )
+
+
+def _needed_refusal(before: Invoice, after: Invoice, id_: str, table: TaxTable) -> Refusal | None:
+    """Return why a line cannot be removed, or None: other rows are credited by more than caps leave without it."""
+    line = next(line for line in before.manual if line.id == id_)
+    if not before.closed or line.amount <= 0:
+        return None
+    class_ = table.class_of(key_of(line.id, line.tax, before.overrides))
+    left = available(after.taxed, table).get(class_, _ZERO)
+    if left >= 0:
+        return None
+    return Refusal(
+        f"without the line, the credits of other rows would make the taxable amount {amount_text(left, before)}",
+        "credit the rest of it instead, or add another line first",
     )
 
 
@@ -197,11 +217,12 @@ def manual_rows(invoice: Invoice) -> list[Row]:
 
 
 def _largest_discount(invoice: Invoice, tax: str, table: TaxTable) -> Decimal:
-    """Return the largest discount that fits beside those of a draft."""
+    """Return the largest discount that fits beside those of a draft, as they are with the taxes of now: the customer's
+    tax may have changed since they were reduced."""
     class_ = table.class_of(tax)
     used = [
         line.applied
-        for line in invoice.manual
+        for line in reduced(invoice.taxed, table)
         if line.applied < 0 and table.class_of(key_of(line.id, line.tax, invoice.overrides)) == class_
     ]
     left = exact_sum((available(invoice.taxed, table).get(class_, _ZERO), *used))

@@ -31,6 +31,8 @@ class Topology:
         self._server = server
         self._ranges: list[tuple[int, int, Node]] = []  # as last found
         self._is_stale = True
+        self._forgotten = self._lookups = 0  # how often
+        self._failed: Exception | None = None  # of the last lookup
         self._found_at = float("-inf")
         self._known: list[Node] = list(server.nodes)  # the nodes to ask, in this order
         self._looking_up = asyncio.Lock()
@@ -59,6 +61,7 @@ class Topology:
     def forget(self, server: Endpoint | None = None) -> None:
         """Look up the primaries again at the next call. `server`: the one that failed, which is queried last."""
         self._is_stale = True
+        self._forgotten += 1
         if server is not None and self.is_cluster:
             self._ask_last([(server.host or "", server.port)])
 
@@ -78,19 +81,30 @@ class Topology:
     async def _cached(self) -> list[tuple[int, int, Node]]:
         if not self._is_stale:
             return self._ranges
+        lookups = self._lookups
         async with self._looking_up:
             if self._is_stale:
-                loop = asyncio.get_running_loop()
-                if (wait := self._found_at + PAUSE_SECONDS - loop.time()) > 0:
-                    await asyncio.sleep(wait)
-                self._is_stale = False  # an error during the lookup makes it stale again
-                try:
-                    self._ranges = await (self._ask_cluster() if self.is_cluster else self._ask_sentinels())
-                except BaseException:
-                    self._is_stale = True
-                    raise
-                self._found_at = loop.time()
+                if self._lookups > lookups and self._failed is not None:
+                    raise self._failed  # of the lookup that this call has waited for
+                await self._look_up()
             return self._ranges
+
+    async def _look_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        if (wait := self._found_at + PAUSE_SECONDS - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        # Other calls wait: what was found before may be empty, or what has just failed.
+        forgotten, self._failed = self._forgotten, None
+        try:
+            self._ranges = await (self._ask_cluster() if self.is_cluster else self._ask_sentinels())
+        except Exception as error:
+            self._failed = error
+            raise
+        finally:
+            self._lookups += 1
+        self._found_at = loop.time()
+        # An error during the lookup makes it stale again.
+        self._is_stale = self._forgotten > forgotten
 
     # -- cluster ---------------------------------------------------------------------------------------------------
 
