@@ -195,6 +195,9 @@ class TestIssuing:
         assert "is before 2020-10-02, the date of an earlier number of the series; use a date from" in message
         assert done(api, other, "issue", {"date": "2020-10-02"})["issue_date"] == "2020-10-02"
         assert done(api, third, "issue")["issue_date"] == issued["issued_at"][:10]
+        assert done(api, one, "issue", {"date": "2020-10-02"})["issue_date"] == "2020-10-02", "again"
+        message = refused(post(api, one, "issue", {"date": "2020-10-03"}), 409, "CONFLICT")
+        assert "was issued on 2020-10-02; its date cannot be changed" in message
 
     @pytest.mark.parametrize("date", ["2020-09-29", "tomorrow"])
     def test_not_before_the_period_ends_and_not_in_the_future(self, api: ApiServer, date: str) -> None:

@@ -46,6 +46,8 @@ def issue(
     series.
     """
     if invoice.status == "issued" or (invoice.status == "paid" and not invoice.live_payments and not invoice.notes):
+        if date not in (None, invoice.issue_date):
+            return Refusal(f"{invoice_label(invoice)} was issued on {invoice.issue_date}", "its date cannot be changed")
         return Unchanged(invoice)  # the issue itself may have paid it
     if invoice.status != "draft":
         return Refusal(f"{invoice_label(invoice)} is {invoice.status}", "an invoice can be issued only once")
