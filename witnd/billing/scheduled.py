@@ -18,6 +18,8 @@ from witnd.store.records.sealed import DAMAGE
 
 # One token: it is the same operation, even after a restart of the daemon.
 ISSUE_ID: Final = "schedule"
+# An edition is adjusted once, when its period has closed.
+ADJUST_ID: Final = "adjust"
 
 log = structlog.get_logger()
 
@@ -49,7 +51,7 @@ class ScheduledOperations:
         def decide(seen: Snapshot) -> Decision:
             return adjust(seen.invoice, tax_table(self._catalogue, seen.invoice, seen.at))
 
-        done = await self._invoices.do(id_, _readable(id_, decide))
+        done = await self._invoices.do(id_, _readable(id_, decide), token=ADJUST_ID)
         return not isinstance(done, Refusal | Unchanged)
 
     def _warn(self, done: Operation) -> None:
