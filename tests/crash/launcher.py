@@ -205,7 +205,7 @@ def tune(plan: Plan) -> None:
     from witnd.billing import biller, closer, closing
     from witnd.daemon.process import gate
     from witnd.engine import pipeline
-    from witnd.store.invoices import ledger
+    from witnd.store.invoices import ledger, partition_reads
     from witnd.store.log import reader as log
 
     # So small that drafts are collected and closed in several steps.
@@ -219,7 +219,7 @@ def tune(plan: Plan) -> None:
             module.FIRST_SECONDS = module.MAX_SECONDS = plan.retry
         gate.RETRY_SECONDS = plan.retry
     if plan.answer_seconds is not None:
-        log.ANSWER_SECONDS = ledger.ANSWER_SECONDS = plan.answer_seconds
+        log.ANSWER_SECONDS = ledger.ANSWER_SECONDS = partition_reads.ANSWER_SECONDS = plan.answer_seconds
         pipeline.COMMIT_SECONDS = ledger.COMMIT_SECONDS = 2 * plan.answer_seconds
 
 

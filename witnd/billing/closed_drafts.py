@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
@@ -29,6 +29,14 @@ class Scheduled(Protocol):
         """Reduce the discounts of a closed draft. Return whether it was a draft."""
 
 
+class _Refused(NamedTuple):
+    """A draft that is due and cannot be issued. It is tried again at an instant (ms), or after a catalogue change."""
+
+    refusal: Refusal
+    again_ms: int
+    revision: int
+
+
 class ClosedDrafts:
     """Adjusts and issues. `safe` returns whether Redis is safe to store invoices in."""
 
@@ -49,7 +57,7 @@ class ClosedDrafts:
         self._safe = safe
         self._call = call
         self._grace_ms = grace_ms
-        self._refused: dict[str, Refusal] = {}  # the logged refusals of drafts that are due
+        self._refused: dict[str, _Refused] = {}  # all of them are logged
 
     async def adjust(self, closed_to: int) -> None:
         """Reduce the discounts of drafts whose period has closed, to what their rows allow."""
@@ -68,17 +76,19 @@ class ClosedDrafts:
         """Issue closed drafts after their grace. Return the time (ms) until the next one is due."""
         due, left, issued = now_ms - self._grace_ms, 0, 0
         self.trouble = None
-        wait_ms = IDLE_MS
+        wait_ms, refused = IDLE_MS, self._refused
+        self._refused = {}
         while True:
             found = await self._call("reading closed drafts", partial(self._ledger.to_issue, left, PAGE))
             ripe = [id_ for id_, end in found if end <= due]
             if ripe and not await self._call("checking Redis", self._safe):
+                self._refused = refused
                 return IDLE_MS
             if ripe:
                 # The parties and taxes are those at issue.
                 await self._load_catalogue()
             for id_ in ripe:
-                if await self._try("issuing an invoice", partial(self._issue, id_)):
+                if await self._try("issuing an invoice", partial(self._issue, id_, now_ms, refused.get(id_))):
                     issued += 1
                 else:
                     left += 1
@@ -90,16 +100,19 @@ class ClosedDrafts:
             log.info("billing.issued", invoices=issued)
         return wait_ms
 
-    async def _issue(self, id_: str) -> bool:
+    async def _issue(self, id_: str, now_ms: int, before: _Refused | None) -> bool:
         """Issue a draft. A refusal is logged once; until its cause is removed, the draft waits."""
-        refusal = await self._operations.issue(id_)
-        if refusal is None:
-            self._refused.pop(id_, None)
+        revision = self._catalogue.revision
+        if before is not None and now_ms < before.again_ms and revision == before.revision:
+            refused = before
+        elif (refusal := await self._operations.issue(id_)) is None:
             return True
-        self.trouble = f"draft {id_} is not issued: {refusal}"
-        if self._refused.get(id_) != refusal:
-            self._refused[id_] = refusal
-            log.error("billing.not_issued", invoice=id_, reason=refusal.problem, remedy=refusal.remedy)
+        else:
+            refused = _Refused(refusal, now_ms + IDLE_MS, revision)
+            if before is None or before.refusal != refusal:
+                log.error("billing.not_issued", invoice=id_, reason=refusal.problem, remedy=refusal.remedy)
+        self.trouble = f"draft {id_} is not issued: {refused.refusal}"
+        self._refused[id_] = refused
         return False
 
     async def _try(self, doing: str, operation: Callable[[], Awaitable[bool]]) -> bool:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
+from witnd.domain.invoices.invoice import Invoice, Row, empty_invoice, invoice_id
 from witnd.domain.values import instant, money
 from witnd.domain.values.period import Calendar, Period
 from witnd.store.errors import Unsafe
@@ -83,27 +83,14 @@ def collect(
 def _updated_head(
     head: Invoice | None, one: AssignedLine, lines: int, unrated: int, sum_: Decimal, digits: int
 ) -> Invoice:
-    if head is not None:
-        return replace(
-            head,
-            lines=head.lines + lines,
-            unrated=head.unrated + unrated,
-            digits=max(head.digits, digits),
-            subtotal=money.exact_sum((head.subtotal, sum_)),
-        )
-    line, period = one.new.line, one.period
-    return Invoice(
-        id=one.invoice,
-        customer_key=line.customer_key,
-        currency=line.currency,
-        digits=digits,
-        start=period.start,
-        end=period.end,
-        period=period.kind,
-        lines=lines,
-        unrated=unrated,
-        subtotal=sum_,
-        closed=False,
+    if head is None:
+        head = empty_invoice(one.new.line.customer_key, one.new.line.currency, digits, one.period)
+    return replace(
+        head,
+        lines=head.lines + lines,
+        unrated=head.unrated + unrated,
+        digits=max(head.digits, digits),
+        subtotal=money.exact_sum((head.subtotal, sum_)),
     )
 
 

@@ -2,15 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from witnd.billing.steps import Steps
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.period_terms import period_charges
-from witnd.domain.invoices.invoice import Invoice, invoice_id
-from witnd.domain.pricing.charge import PeriodCharges
+from witnd.domain.invoices.invoice import Invoice, empty_invoice
 from witnd.domain.values.period import Calendar, Period
 from witnd.store.invoices.codec import billed_fields
 from witnd.store.invoices.ledger import Ledger
@@ -74,23 +72,7 @@ class FeePeriods:
 def due_drafts(catalogue: Catalogue, customer: str, period: Period) -> list[Invoice]:
     """Return an empty draft for each currency in which a customer owes a fee or commitment for a period."""
     charges = period_charges(catalogue, customer, period)
-    return [_draft(customer, due, period) for due in charges.values() if due.is_due]
-
-
-def _draft(customer: str, due: PeriodCharges, period: Period) -> Invoice:
-    return Invoice(
-        id=invoice_id(customer, due.currency, period),
-        customer_key=customer,
-        currency=due.currency,
-        digits=due.digits,
-        start=period.start,
-        end=period.end,
-        period=period.kind,
-        lines=0,
-        unrated=0,
-        subtotal=Decimal(0),
-        closed=False,
-    )
+    return [empty_invoice(customer, due.currency, due.digits, period) for due in charges.values() if due.is_due]
 
 
 def add_draft(step: Commit, ledger: Ledger, draft: Invoice) -> None:

@@ -8,9 +8,7 @@ from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.issue_terms import issue_terms
 from witnd.domain.invoices.manual import with_discounts
 from witnd.domain.invoices.tax import tax_rows
-from witnd.store.errors import DamagedInvoice
-from witnd.store.invoices.codec import RESTORE
-from witnd.store.records.sealed import DAMAGE
+from witnd.store.invoices.codec import contradictions
 
 
 def with_current_data(catalogue: Catalogue, invoice: Invoice, at: int) -> tuple[Invoice, IssueData]:
@@ -19,11 +17,9 @@ def with_current_data(catalogue: Catalogue, invoice: Invoice, at: int) -> tuple[
     Raises `DamagedInvoice` if parts of a draft contradict each other, so that lists show the others."""
     if invoice.issue_data is not None:
         return invoice, invoice.issue_data
-    try:
+    with contradictions(invoice.id):
         data = issue_terms(catalogue, invoice, at).data
         if not invoice.closed:
             return invoice, data
         shown = with_discounts(invoice, data.table)
         return shown, replace(data, tax_rows=tax_rows(shown.taxed, data.table))
-    except (*DAMAGE, KeyError) as wrong:
-        raise DamagedInvoice(f"the taxes of invoice {invoice.id} cannot be calculated: {wrong!r}", RESTORE) from wrong

@@ -35,6 +35,10 @@ class RowTaxes:
             return row.tax or ""
         return self._price(row.price_hash).tax or ""
 
+    def group_grade(self, row: Row) -> str | None:
+        """Return the grade that the entry of a row's price names."""
+        return None if row.price_hash is None else self._price(row.price_hash).grade
+
     def key(self, row: Row) -> str:
         """Return the key of a row with its override; empty for that of the customer."""
         return key_of(row.id, self.own(row), self._invoice.overrides)

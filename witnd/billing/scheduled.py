@@ -1,6 +1,5 @@
 """The operations on invoices that the schedule makes: issue a closed draft, and adjust its discounts before."""
 
-from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -10,11 +9,9 @@ from witnd.domain.invoices.issue import issue
 from witnd.domain.invoices.issue_terms import issue_terms, tax_table
 from witnd.domain.invoices.manual import adjust
 from witnd.domain.invoices.operations import Decision, Refusal, Series, Unchanged
-from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.change import Operation, Operations
 from witnd.store.invoices.change_arguments import Snapshot
-from witnd.store.invoices.codec import RESTORE
-from witnd.store.records.sealed import DAMAGE
+from witnd.store.invoices.codec import contradictions
 
 # One token: it is the same operation, even after a restart of the daemon.
 ISSUE_ID: Final = "schedule"
@@ -25,7 +22,9 @@ log = structlog.get_logger()
 
 
 class ScheduledOperations:
-    """Issues and adjusts invoices by their ids. Calls may be repeated. The catalogue must be up to date."""
+    """Issues and adjusts invoices by their ids. Calls may be repeated. The catalogue must be up to date.
+
+    Raises `DamagedInvoice` for an invoice that must be skipped."""
 
     def __init__(self, invoices: Operations, catalogue: Catalogue, series: Series) -> None:
         self._invoices = invoices
@@ -37,10 +36,11 @@ class ScheduledOperations:
         """Issue a closed draft. Return why it is not issued now, or None."""
 
         def decide(seen: Snapshot) -> Decision:
-            terms = issue_terms(self._catalogue, seen.invoice, seen.at)
-            return issue(seen.invoice, seen.balance, self._series, seen.at, terms)
+            with contradictions(id_):
+                terms = issue_terms(self._catalogue, seen.invoice, seen.at)
+                return issue(seen.invoice, seen.balance, self._series, seen.at, terms)
 
-        done = await self._invoices.do(id_, _readable(id_, decide), token=ISSUE_ID)
+        done = await self._invoices.do(id_, decide, token=ISSUE_ID)
         if isinstance(done, Operation):
             self._warn(done)
         return done if isinstance(done, Refusal) else None
@@ -49,9 +49,10 @@ class ScheduledOperations:
         """Reduce the discounts of an invoice whose period has closed. Return whether that was needed."""
 
         def decide(seen: Snapshot) -> Decision:
-            return adjust(seen.invoice, tax_table(self._catalogue, seen.invoice, seen.at))
+            with contradictions(id_):
+                return adjust(seen.invoice, tax_table(self._catalogue, seen.invoice, seen.at))
 
-        done = await self._invoices.do(id_, _readable(id_, decide), token=ADJUST_ID)
+        done = await self._invoices.do(id_, decide, token=ADJUST_ID)
         return not isinstance(done, Refusal | Unchanged)
 
     def _warn(self, done: Operation) -> None:
@@ -60,16 +61,3 @@ class ScheduledOperations:
             self._is_warned = True
             remedy = "add a [seller] to the catalogue, and issue corrected invoices with `witnd invoices revise`"
             log.warning("billing.no_seller", invoice=done.invoice.number, remedy=remedy)
-
-
-def _readable(id_: str, decide: Callable[[Snapshot], Decision]) -> Callable[[Snapshot], Decision]:
-    """Return the decision, which raises `DamagedInvoice` if parts of the invoice contradict each other: it is skipped
-    then, and the daemon goes on with all others."""
-
-    def checked(seen: Snapshot) -> Decision:
-        try:
-            return decide(seen)
-        except (*DAMAGE, KeyError) as wrong:
-            raise DamagedInvoice(f"the taxes of invoice {id_} cannot be calculated: {wrong!r}", RESTORE) from wrong
-
-    return checked

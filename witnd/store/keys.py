@@ -2,7 +2,7 @@
 
 All keys of partition P have the hash tag `{P}`, so one commit writes to one slot of a cluster. Keys that all partitions
 share have the hash tag `{shared}`, so a change and its entry in the change log are one write in one slot. `witn:meta`
-has no hash tag. Every version of witnd reads it before the other keys, because it states their format.
+has no hash tag. Every version of witnd reads it first, because it has the format number of the other keys.
 
 | key | type | holds | written by | lives |
 | --- | --- | --- | --- | --- |

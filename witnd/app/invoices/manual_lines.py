@@ -7,11 +7,12 @@ from msgspec import Struct
 
 from witnd.app.errors import Refused, all_invalid, invalid, not_found, unavailable
 from witnd.app.invoices.change import check_reason, do, reuse_error
+from witnd.app.invoices.facts import not_confirmed
 from witnd.app.services import Services
 from witnd.billing.row_taxes import RowTaxes
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices import manual
-from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
+from witnd.domain.invoices.invoice import Invoice, Row, empty_invoice
 from witnd.domain.invoices.issue_terms import tax_table
 from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json, line_json
 from witnd.domain.invoices.manual import NewLine, manual_rows
@@ -72,7 +73,7 @@ async def add(
     try:
         done = await do(services, author, invoice, "add_line", decide, token=token, dry_run=dry_run)
     except StoreUnavailable as silent:
-        raise _not_confirmed(author, silent) from silent
+        raise not_confirmed(author, "line", silent) from silent
     assert isinstance(done, Operation), done  # a new line is never there already
     return await _added(services, author, done, new)
 
@@ -112,7 +113,7 @@ async def add_for_customer(
         except _PeriodEnded:
             continue
         except StoreUnavailable as silent:
-            raise _not_confirmed(author, silent) from silent
+            raise not_confirmed(author, "line", silent) from silent
         assert isinstance(done, Operation), done
         if done.repeated and facts.currency not in (None, done.invoice.currency):
             raise reuse_error(author, f"added a line in {done.invoice.currency}")
@@ -151,9 +152,8 @@ async def override_tax(
     check_reason(reason)
     catalogue = await services.learned()
     _check_tax(tax, catalogue)
-    price = None if row.price_hash is None else catalogue.price_by_hash(row.price_hash)
-    own = RowTaxes(catalogue, invoice, services.now_ms()).own(row)
-    grade = None if price is None else price.grade
+    taxes = RowTaxes(catalogue, invoice, services.now_ms())
+    own, grade = taxes.own(row), taxes.group_grade(row)
 
     def decide(seen: Snapshot) -> Decision:
         table = tax_table(catalogue, seen.invoice, seen.at)
@@ -220,23 +220,8 @@ async def _current(services: Services, catalogue: Catalogue, customer_key: str, 
     if digits is None and (digits := minor_digits(currency)) is None:
         raise invalid("currency", f"{currency!r} is not an ISO 4217 code; write one such as EUR")
     period = calendar.period_at(now)
-    id_ = invoice_id(customer_key, currency, period)
-    found = await services.invoices.get(id_)
-    if found is not None:
-        return found
-    return Invoice(
-        id=id_,
-        customer_key=customer_key,
-        currency=currency,
-        digits=digits,
-        start=period.start,
-        end=period.end,
-        period=period.kind,
-        lines=0,
-        unrated=0,
-        subtotal=Decimal(0),
-        closed=False,
-    )
+    draft = empty_invoice(customer_key, currency, digits, period)
+    return await services.invoices.get(draft.id) or draft
 
 
 async def _added(services: Services, author: Author, done: Operation, new: NewLine) -> LineAdded:
@@ -282,12 +267,3 @@ def _check_known(invoice: Invoice, line: str) -> None:
 def _check_tax(tax: str | None, catalogue: Catalogue) -> None:
     if tax is not None and not catalogue.instants("tax", tax):
         raise invalid("tax", f"there is no tax {tax!r}; add it to the catalogue")
-
-
-def _not_confirmed(author: Author, silent: StoreUnavailable) -> Refused:
-    remedy = (
-        "check the lines of the invoice before you retry; use an Idempotency-Key to retry safely"
-        if author.idempotency_key is None
-        else "retry with the same Idempotency-Key; it adds the line once"
-    )
-    return unavailable(f"line not confirmed ({silent}); {remedy}")

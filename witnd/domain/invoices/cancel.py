@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from witnd.domain.invoices.invoice import Invoice, edition_id
 from witnd.domain.invoices.operations import (
     Change,
-    CreditNote,
     Decision,
     Refusal,
     Series,
@@ -16,7 +15,7 @@ from witnd.domain.invoices.operations import (
     amount_text,
     end_of_day,
     invoice_label,
-    note_id,
+    note_for,
     reason_refusal,
 )
 from witnd.domain.values.money import plus
@@ -91,21 +90,8 @@ def _cancelled(invoice: Invoice, balance: Decimal, reason: str, series: Series, 
         balance_used=_ZERO,
     )
     if invoice.tax_rows:
-        assert invoice.number is not None, invoice
         assert invoice.total is not None, invoice
-        note = CreditNote(
-            id=note_id(invoice.id, invoice.notes),
-            invoice=invoice.id,
-            invoice_number=invoice.number,
-            customer_key=invoice.customer_key,
-            currency=invoice.currency,
-            digits=invoice.digits,
-            amount=invoice.net,
-            applied=invoice.total,
-            reason=reason,
-            rows=(),
-            tax_rows=invoice.tax_rows,
-        )
+        note = note_for(invoice, invoice.net, reason, (), invoice.tax_rows, invoice.total)
         after = replace(
             after,
             noted=invoice.total,

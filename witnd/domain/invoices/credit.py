@@ -17,7 +17,7 @@ from witnd.domain.invoices.operations import (
     amount_text,
     end_of_day,
     invoice_label,
-    note_id,
+    note_for,
     reason_refusal,
     with_payment_status,
 )
@@ -254,7 +254,6 @@ def _stored_tax(invoice: Invoice, item: Item) -> str | None:
 
 def _credit_note(invoice: Invoice, after: Invoice, reason: str, rows: tuple[Row, ...]) -> CreditNote:
     """Return the credit note between two states of an invoice."""
-    assert invoice.number is not None, invoice
     before = {one.tax_class: one for one in invoice.note_taxes}
     taxes = []
     for now in after.note_taxes:
@@ -264,17 +263,5 @@ def _credit_note(invoice: Invoice, after: Invoice, reason: str, rows: tuple[Row,
             taxable, tax = difference(taxable, then.taxable), difference(tax, then.tax)
         if taxable or tax:
             taxes.append(replace(now, taxable=taxable, tax=tax))
-    note = CreditNote(
-        id=note_id(invoice.id, invoice.notes),
-        invoice=invoice.id,
-        invoice_number=invoice.number,
-        customer_key=invoice.customer_key,
-        currency=invoice.currency,
-        digits=invoice.digits,
-        amount=difference(after.noted_net, invoice.noted_net),
-        applied=_ZERO,
-        reason=reason,
-        rows=rows,
-        tax_rows=tuple(taxes),
-    )
-    return replace(note, applied=min(note.total, invoice.due or _ZERO))
+    amount = difference(after.noted_net, invoice.noted_net)
+    return note_for(invoice, amount, reason, rows, tuple(taxes), invoice.due or _ZERO)

@@ -185,6 +185,23 @@ def invoice_id(customer_key: str, currency: str, period: Period) -> str:
     return derived_id("invoice", customer_key, currency, instant.render(period.start))
 
 
+def empty_invoice(customer_key: str, currency: str, digits: int, period: Period) -> Invoice:
+    """Return an open draft of a period without lines."""
+    return Invoice(
+        id=invoice_id(customer_key, currency, period),
+        customer_key=customer_key,
+        currency=currency,
+        digits=digits,
+        start=period.start,
+        end=period.end,
+        period=period.kind,
+        lines=0,
+        unrated=0,
+        subtotal=Decimal(0),
+        closed=False,
+    )
+
+
 def edition_id(invoice: Invoice, edition: int) -> str:
     """Return the id of an edition of an invoice."""
     parts = (invoice.customer_key, invoice.currency, instant.render(invoice.start))

@@ -59,6 +59,26 @@ class CreditNote(Struct, frozen=True, kw_only=True):
         return difference(self.total, self.applied)
 
 
+def note_for(
+    invoice: Invoice, amount: Decimal, reason: str, rows: tuple[Row, ...], taxes: tuple[TaxRow, ...], due: Decimal
+) -> CreditNote:
+    """Return the next credit note of an issued invoice. As much of it as is due is applied to the invoice."""
+    assert invoice.number is not None, invoice
+    return CreditNote(
+        id=note_id(invoice.id, invoice.notes),
+        invoice=invoice.id,
+        invoice_number=invoice.number,
+        customer_key=invoice.customer_key,
+        currency=invoice.currency,
+        digits=invoice.digits,
+        amount=amount,
+        applied=min(plus(amount, tax_sum(taxes)), due),
+        reason=reason,
+        rows=rows,
+        tax_rows=taxes,
+    )
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """The effect of an operation, valid only for the state it was decided from."""
 

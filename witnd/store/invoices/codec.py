@@ -4,7 +4,8 @@ A head has two writers with separate fields: the biller writes the sums, operati
 neither overwrites the other.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -34,6 +35,15 @@ _issue_data = msgspec.json.Decoder(IssueData).decode
 
 T = TypeVar("T")
 RESTORE = "restore the keys of this invoice from a backup of Redis; settlement continues meanwhile"
+
+
+@contextmanager
+def contradictions(id_: str) -> Iterator[None]:
+    """Raise `DamagedInvoice` if parts of a head contradict each other, so that the caller can skip this invoice."""
+    try:
+        yield
+    except (*DAMAGE, KeyError) as wrong:
+        raise DamagedInvoice(f"the taxes of invoice {id_} cannot be calculated: {wrong!r}", RESTORE) from wrong
 
 
 def encode_row(row: Row) -> bytes:

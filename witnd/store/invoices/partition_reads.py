@@ -10,7 +10,7 @@ from witnd.store.server.connection import Endpoint
 from witnd.store.server.durability import Confirmations
 from witnd.store.server.routing.wires import Connection, Wires
 
-ANSWER_SECONDS: Final = 5.0
+ANSWER_SECONDS = 5.0
 # How often the lines of a cluster are read: one blocking read would need a connection for each partition.
 POLL_SECONDS: Final = 0.2
 

@@ -65,11 +65,6 @@ def field_changes(before: CatalogueEntry | None, after: CatalogueEntry) -> tuple
     return differences(known, fields(after.content, archived=after.archived))
 
 
-def current_version(versions: Sequence[Version]) -> Version:
-    """Return the version in effect, or the first one if all are scheduled."""
-    return next((one for one in versions if one.standing == IN_EFFECT), versions[0])
-
-
 def customers_with_own_terms(catalogue: Catalogue, agent: str, at: int) -> list[str]:
     """Return the keys of the customers with own terms for an agent."""
     customers = [catalogue.customer(key, at) for key in catalogue.keys("customer")]

@@ -143,9 +143,3 @@ def preview_of_quote(quote: QuoteAnswer) -> Preview:
 
 def _begun(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def _grouped(quantity: str) -> str:
-    """Format a number of units in groups of three, or a number of outcomes with that word."""
-    number, _, word = quantity.partition(" ")
-    return f"{group_digits(number)} {word}".strip() if number else ""
