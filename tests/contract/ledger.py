@@ -69,9 +69,9 @@ class Ledger(Deployment):
 
     # -- the daemon ----------------------------------------------------------------------------------------------------
 
-    async def _work(self, holds: Any) -> None:
+    async def _work(self, holds: Any, instance: str = "workshop") -> None:
         config = msgspec.structs.replace(
-            load(None, self.environ), daemon=DaemonConfig(instance="workshop", state_dir=self.directory)
+            load(None, self.environ), daemon=DaemonConfig(instance=instance, state_dir=self.directory)
         )
         daemon = Daemon(config, Systemd(), remember=False)
         running = asyncio.ensure_future(daemon.run(endpoint(self.server.url)))

@@ -120,7 +120,7 @@ def test_a_server_without_memory_is_waited_for_by_the_daemon_and_named_by_comman
 def test_of_two_daemons_one_makes_the_invoices_and_the_other_goes_on_when_it_ends(sharded: Ledger) -> None:
     fill(sharded)
     with capture_logs():
-        with daemon(sharded), daemon(sharded):
+        with daemon(sharded), daemon(sharded, instance="second"):
             until(lambda: collected(sharded) > 1000, "lines are written")
         with daemon(sharded):
             until(lambda: sharded.is_closed(issued=False), "it is closed")
@@ -151,9 +151,9 @@ def test_credits_given_while_a_period_is_closed_are_each_given_once(sharded: Led
 
 
 @contextmanager
-def daemon(ledger: Ledger) -> Iterator[None]:
+def daemon(ledger: Ledger, instance: str = "workshop") -> Iterator[None]:
     over = Event()
-    thread = Thread(target=lambda: asyncio.run(ledger._work(lambda _: over.is_set())))
+    thread = Thread(target=lambda: asyncio.run(ledger._work(lambda _: over.is_set(), instance)))
     thread.start()
     try:
         yield
