@@ -9,7 +9,7 @@ MODULES = sorted((ROOT / "witnd").rglob("*.py"))
 MODULE_LINES_MAX = 300
 # Longer ones whose subject cannot be divided, and how long they may be.
 LONGER_MODULES = {
-    "witnd/fold/partition.py": 320,  # the fold
+    "witnd/fold/partition.py": 330,  # the fold
     "witnd/store/log/reader.py": 335,  # all reads of one log
 }
 FUNCTION_LINES_MAX = 70

@@ -10,10 +10,11 @@ import redis
 
 from tests.support.catalogues import append_entry
 from witnd.billing.biller import Biller, BillingTerms
+from witnd.billing.reversals import ReversalCredits
 from witnd.clock import Clock
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.invoices.invoice import Invoice, Row
-from witnd.domain.invoices.operations import Refusal
+from witnd.domain.invoices.operations import Refusal, Series
 from witnd.domain.outcomes.resolution import Line, derived_id
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.rating import rate_at_settlement
@@ -24,6 +25,7 @@ from witnd.store.clock.guard import ClockGuard, Reading
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.codec import decode_invoice, decode_row
 from witnd.store.invoices.ledger import Ledger, Positions
+from witnd.store.invoices.reads import Invoices
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.partition.commit import Commit
 from witnd.store.records.json_record import encode_record
@@ -222,13 +224,15 @@ class BillingHarness:
 
             retry = Retry(nothing, asyncio.get_running_loop().time)
             terms = BillingTerms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
+            catalogue = Catalogue()
             biller = Biller(
                 ledger,
-                Catalogue(),
+                catalogue,
                 retry,
                 fence=lease.value,
                 terms=terms,
                 operations=Operations(),
+                credits_=ReversalCredits(Invoices(client, KEYS, self.partitions), catalogue, Series(name="CN")),
                 safe=safe,
                 guard=guard,
             )

@@ -164,10 +164,14 @@ def test_a_server_whose_clock_jumps_gets_no_tick_and_nothing_is_issued(harness: 
     harness.work(turns=2, grace_ms=DAY)
     assert harness.redis.xlen("witn:{0}:events") == 1
     assert harness.issued == []
-    # The same instants without a jump, in a life of its own: a tick, and what has waited long enough is issued.
+    # The same instants without a jump, in a life of its own: a tick, and when it is applied, what has waited long
+    # enough is issued.
     harness.clock = repeat(next_noon)
     harness.work(turns=2, grace_ms=DAY)
     assert harness.redis.xlen("witn:{0}:events") > 1
+    assert harness.issued == []
+    harness.applied(START + DAY)
+    harness.work(turns=2, grace_ms=DAY)
     assert len(harness.issued) == 1
 
 

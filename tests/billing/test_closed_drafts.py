@@ -47,20 +47,24 @@ def drafts(ledger: Ledger, catalogue: Catalogue) -> ClosedDrafts:
     return ClosedDrafts(ledger, catalogue, ledger, safe, call, 0)  # type: ignore[arg-type]
 
 
+async def nothing() -> None:
+    pass
+
+
 async def test_a_refused_draft_is_tried_again_after_a_while_or_a_change_of_the_catalogue() -> None:
     ledger, catalogue = Ledger(), Catalogue()
     closed = drafts(ledger, catalogue)
     with capture_logs() as logs:
         for now in (1000, 1001, 1000 + IDLE_MS - 1):
-            await closed.issue(now)
+            await closed.issue(now, 1 << 62, nothing)
             assert closed.trouble == f"draft bad is not issued: {REFUSAL}"
         assert ledger.tried == ["bad", "good"]
-        await closed.issue(1000 + IDLE_MS)
+        await closed.issue(1000 + IDLE_MS, 1 << 62, nothing)
         assert ledger.tried == ["bad", "good", "bad"]
         catalogue.revision += 1
-        await closed.issue(1001 + IDLE_MS)
+        await closed.issue(1001 + IDLE_MS, 1 << 62, nothing)
         assert ledger.tried == ["bad", "good", "bad", "bad"]
     assert [one["event"] for one in logs if one["log_level"] == "error"] == ["billing.not_issued"]
     ledger.refusal = None
-    await closed.issue(1002 + 2 * IDLE_MS)
+    await closed.issue(1002 + 2 * IDLE_MS, 1 << 62, nothing)
     assert (ledger.waiting, closed.trouble) == ([], None)

@@ -137,5 +137,5 @@ def test_a_row_id_of_a_closed_invoice_stops_the_billing(harness: BillingHarness)
 
 
 def test_the_stored_line_begins_with_its_format() -> None:
-    assert encode_record(line(lines(1)[0])).startswith(b'{"v":1,"id":')
+    assert encode_record(line(lines(1)[0])).startswith(b'{"v":1,"kind":"line","id":')
     assert msgspec.json.decode(encode_record(line(lines(1)[0])))["v"] == 1

@@ -115,7 +115,8 @@ class Ledger(Deployment):
         counts = []
         for partition in range(self.partitions):
             with suppress(ResponseError):
-                counts.append(client.xlen(f"witn:{{{partition}}}:lines"))
+                reversals = int(client.hget(f"witn:{{{partition}}}:state", "reversed") or 0)
+                counts.append(client.xlen(f"witn:{{{partition}}}:lines") - reversals)
         return counts
 
     # -- what is printed -----------------------------------------------------------------------------------------------

@@ -41,8 +41,8 @@ class CustomerLine(NamedTuple):
 
 
 class Scenario(NamedTuple):
-    """`outcomes` is how many become final, `held` how many events wait for ever. A person added `lines` to invoices
-    before the daemon works."""
+    """`outcomes` is how many entries the resolutions have in the end, `held` how many events wait for ever. A person
+    added `lines` to invoices before the daemon works."""
 
     catalogue: list[CatalogueEntry]
     log: list[Entry]
@@ -100,6 +100,7 @@ def catalogue(url: Any) -> list[CatalogueEntry]:
             name="Ticket resolved",
             settlement_period=60,
             condition=[leaf("resolved", "seen"), leaf("reopened", "not seen")],
+            reversal={"window": 600, "on": ["refunded"]},
         ),
         catalogues.agent(
             "calls",
@@ -115,6 +116,7 @@ def catalogue(url: Any) -> list[CatalogueEntry]:
         catalogues.customer("acme", name="Acme", rate_card="standard", billing={"tax": "full"}),
         catalogues.rule("books", url=url("/fine"), secret=SECRET),
         catalogues.rule("sales", source="outcome_confirmed", url=url("/flaky"), secret=SECRET),
+        catalogues.rule("credits", source="outcome_reversed", url=url("/fine"), secret=SECRET),
         catalogues.customer("globex", at(GLOBEX), name="Globex", rate_card="standard", billing={"tax": "full"}),
         # The price changes in the middle: what opened before keeps its own.
         catalogues.rate_card("standard", at(250), prices={"resolve": "1.25", "calls": "0.5"}),
@@ -161,6 +163,11 @@ def mixed(url: Any) -> Scenario:
         entry(112, "confirmed-1", "reopened"),  # late: it was due at 61
         entry(113, "confirmed-1", "resolved", id="k1", value=3),  # still a duplicate
         entry(114, "together-0", "called", agent="calls", attribution=9),  # late
+        entry(115, "confirmed-1", "refunded", id="k2", value=1),  # reverses
+        entry(116, "confirmed-1", "refunded", id="k2", value=1),  # duplicate
+        entry(117, "confirmed-1", "refunded", id="k2", value=2),  # conflict
+        entry(118, "confirmed-1", "refunded", id="k3"),  # late: reversed once
+        entry(119, "reversed-1", "refunded", id="r3"),  # late: it missed
         raw(210, "witnd", "retry", "key", "held-then-placed"),
         entry(220, "held-then-placed", "noted", "globex", id="h2"),
         entry(280, "dearer-1", "resolved"),
@@ -175,11 +182,13 @@ def mixed(url: Any) -> Scenario:
         # Behind midnight: another period of invoices.
         entry(6_500, "next-day-1", "called", agent="calls", attribution=2.5),
         entry(6_501, "next-day-2", "resolved", "globex"),
+        entry(6_502, "dearer-1", "refunded"),  # late: the window ended at 940
+        entry(6_600, "next-day-2", "refunded", "globex"),  # reverses, in the next period
     ]
     # confirmed, reversed, together × 6, mixed, held, flat, placed × 2, busy, identity, dearer, tail × 3, batch × 5,
-    # and two of the day after
+    # two of the day after, and two reversals
     return Scenario(
-        catalogue(url), log, outcomes=1 + 1 + 6 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 3 + 5 + 2, held=2, lines=LINES
+        catalogue(url), log, outcomes=1 + 1 + 6 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 3 + 5 + 2 + 2, held=2, lines=LINES
     )
 
 
@@ -195,6 +204,7 @@ def outage(url: Any) -> tuple[Scenario, list[Entry]]:
         *busy,
         entry(59, "reversed-meanwhile", "reopened", id="o3"),
         entry(61, "stands-anyway", "reopened", id="o4"),  # one second late: the border belongs to settlement
+        entry(62, "stands-anyway", "refunded", id="o5"),  # in its window
         entry(200, "after-all-were-due", "resolved"),
     ]
-    return Scenario(catalogue(url), before, outcomes=6, held=0), meanwhile
+    return Scenario(catalogue(url), before, outcomes=7, held=0), meanwhile

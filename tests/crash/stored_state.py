@@ -27,7 +27,10 @@ from witnd.store.records.sealed import unseal_items
 
 StoredState: TypeAlias = dict[str, Any]
 KEYS, SHARED, BILLING = Keys("witn", 0), GlobalKeys("witn"), BillingKeys("witn")
-COUNTED = ("applied", "duplicate", "conflict", "late", "held", "rejected", "OPEN", "PENDING", "CONFIRMED", "FAILED")
+COUNTED = (
+    "applied", "duplicate", "conflict", "reversed", "late", "held", "rejected",
+    "OPEN", "PENDING", "CONFIRMED", "FAILED",
+)  # fmt: skip
 # Everything else under the prefix is compared, or must not be there.
 _LOOKUPS = (KEYS.with_status(""), KEYS.of_customer(""))
 POSITIONS = {KEYS.owner, SHARED.meta, SHARED.endpoints, KEYS.outbox_rules}
@@ -280,7 +283,7 @@ def against_oracle(reader: Reader, catalogue: Iterable[CatalogueEntry]) -> list[
     told = []
     resolutions = [json.loads(fields[b"data"]) for _, fields in reader.stream(KEYS.resolutions)]
     for found in resolutions:
-        found.pop("contract_hash")
+        found.pop("contract_hash", None)  # a reversal has none
         assert found.pop("v") == 1
     if resolutions != right.resolutions:
         told.append(f"resolutions: expected {right.resolutions}\n    found {resolutions}")

@@ -53,6 +53,7 @@ class Record(NamedTuple):
     tally: tuple[int, Decimal] | None
     is_repaired: bool = False
     grade: int | None = None
+    reversed_by: EntryId | None = None
 
 
 def contract(condition: list[dict[str, Any]] | None = None, **changes: Any) -> Contract:

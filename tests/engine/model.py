@@ -291,7 +291,7 @@ def check_indexes(run: Drive, world: World) -> None:
         counted[one.status] += 1
     counters = run.partition.counters
     assert counters == {name: counted.get(name, 0) for name in counters}
-    for fate in ("duplicate", "conflict", "late", "held", "rejected"):
+    for fate in ("duplicate", "conflict", "reversed", "late", "held", "rejected"):
         index = set(data.get(KEYS.fates_of(fate), {}))
         assert index == {entry for entry, (name, _) in world.fates.items() if name == fate}
     rows = {key for rule in data.get(KEYS.outbox_rules, ()) for key in data[KEYS.outbox(rule)]}
@@ -309,7 +309,11 @@ def check_lookups(data: dict[str, Any], world: World) -> None:
         days[render(one.opened_at)[:10], "opened"] += 1
         if one.status in ("CONFIRMED", "FAILED"):
             days[render(one.settles_at)[:10], one.status] += 1
+        if one.reversed_by is not None:
+            days[render(int(one.reversed_by.partition("-")[0]))[:10], "reversed"] += 1
     for line in world.lines:
+        if line["kind"] == "reversal":
+            continue
         date, amount = line["resolved_at"][:10], line["amount"]
         if amount is None:
             days[date, "at_close"] += 1
@@ -341,6 +345,7 @@ def view(actor: Actor, applied: list[str]) -> OutcomeView:
         settles_at=actor.settles_at,
         events_count=actor.events,
         applied_ids=applied,
+        reversed_by=None if actor.reversed_by is None else text_of(actor.reversed_by),
         counts=dict(zip(rule.facts, actor.counts, strict=True)),
         values=dict(zip(rule.facts, actor.values, strict=True)),
         truth=list(rule.truth(actor.counts, actor.values)),

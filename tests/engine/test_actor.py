@@ -23,7 +23,7 @@ events = st.builds(event, st.none() | st.sampled_from(MARKS), texts, st.none() |
 @given(st.lists(events, max_size=3 * TAIL_MAX), st.sets(st.integers(0, 3 * TAIL_MAX)))
 def test_a_mark_is_found_in_the_tail_and_behind_it_and_nowhere_else(given_events, spills):
     actor = Actor.__new__(Actor)
-    actor.tail, actor.tailed, actor.marks = b"", 0, None
+    actor.tail, actor.tailed, actor.marks, actor.reversal = b"", 0, None, b""
     listed: list[bytes] = []
     known: dict[bytes, bytes | None] = {}
     for number, one in enumerate(given_events):
@@ -36,6 +36,11 @@ def test_a_mark_is_found_in_the_tail_and_behind_it_and_nowhere_else(given_events
         if one.mark is not None:
             known[one.mark] = one.content
         assert [actor.find(mark) for mark in MARKS] == [known.get(mark) for mark in MARKS]
+
+    spare = b"Z" * 16
+    actor.reversal = encode_history(99, 0, event(spare, "reversed", None), None)
+    assert actor.find(spare) == event(spare, "reversed", None).content
+    assert [actor.find(mark) for mark in MARKS] == [known.get(mark) for mark in MARKS]
 
     kept = [decode_history(item).mark for item in (*listed, *items_of(actor.tail, actor.tailed))]
     assert [mark for mark in kept if mark is not None] == list(known)

@@ -14,7 +14,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.oracle.oracle import Change, Entry
+from tests.oracle.oracle import Change, Entry, run
 from tests.oracle.parse import cloud_idempotency_key, write_instant
 
 Fields = dict[bytes, bytes]
@@ -27,6 +27,7 @@ PERIODS = (1, 2, 5, 60, 60, 60)  # seconds
 # Keys of both partitions of two; the last ones sort differently in UTF-16 than in UTF-8.
 KEYS = ("ticket-1", "ticket-4", "ticket-3é", "zz-\uffee-key", "zz-\U0001f600-key")
 ACTIONS = ("opened", "replied", "solved", "rated")
+REFUND = "refunded"  # an action of reversals and, as no condition names it, of nothing else
 CUSTOMERS = ("acme", "globex", "initech", "nobody")  # `nobody` never becomes known
 AGENTS = ("support", "sales", "ops")
 CARDS = {"std": "EUR", "yen": "JPY", "dinar": "KWD", "usd": "USD"}
@@ -73,6 +74,7 @@ _GAPS = (
     (0,) * 20
     + (1, 2, 3) * 8
     + (5, 10, 50, 100, 100, 400, 999, 1000, 1001, 2000, 4999, 5000, 60_000, 60_001)
+    + (1999, 1999, 2000, 2999, 3000)  # the end of a short settlement period and window
     + (7 * DAY, 35 * DAY - 1, 35 * DAY, 35 * DAY + 999, 35 * DAY + 1000, 41 * DAY)
 )
 # With these alone, outcomes gather events and stay open to the end of the log.
@@ -411,7 +413,7 @@ def _leaf(operator: str, fact: str, number: Any, scalar: Any, times_: int) -> di
     return leaf
 
 
-SOURCES = ("outcome_confirmed", "outcome_missed", "both", "both")
+SOURCES = ("outcome_confirmed", "outcome_missed", "both", "both", "outcome_reversed", "outcome_reversed")
 OPERATORS = (
     *("seen", "not seen", "count_gte", "count_lte", "count_gt", "count_lt", "count_eq", "match"),
     *("gte", "lte", "gt", "lt", "not gte", "not lte", "not gt", "not lt"),
@@ -453,20 +455,35 @@ CONDITIONS = st.one_of(st.lists(st.one_of(_LEAVES, _LEAVES, _LEAVES, _TREES), ma
 _TIMERS = st.one_of(
     st.none(), st.dictionaries(st.sampled_from(ACTIONS), st.sampled_from((*PERIODS, "keep", "keep")), min_size=1)
 )
+# Half of the contracts have none. Windows end between events, with them, and after the 35 days of idempotency keys.
+_REVERSAL = st.fixed_dictionaries(
+    {
+        "window": st.sampled_from((1, 1, 2, 5, 60, 7 * 86_400, 35 * 86_400, 41 * 86_400, 83 * 86_400)),
+        "on": st.lists(st.sampled_from((*ACTIONS, *[REFUND] * 5)), min_size=1, max_size=4, unique=True),
+    }
+)
 GRADES = ("full", "half")
 # One in four contracts has grades in place of the condition.
 _GRADED = st.tuples(*[st.fixed_dictionaries({"key": st.just(key), "condition": CONDITIONS}) for key in GRADES])
 _GRADES = st.one_of(st.none(), st.none(), st.none(), _GRADED.map(list))
-_AGENT = st.fixed_dictionaries(
-    {
-        "name": st.sampled_from(("Agent", "Agent ✓")),
-        "settlement_period": st.sampled_from(PERIODS),
-        "attribution_method": st.sampled_from(("first", "last", "min", "max", "sum")),
-        "condition": CONDITIONS,
-        "timers": _TIMERS,
-        "grades": _GRADES,
-    }
-).map(
+_PARTS: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.sampled_from(("Agent", "Agent ✓")),
+    "settlement_period": st.sampled_from(PERIODS),
+    "attribution_method": st.sampled_from(("first", "last", "min", "max", "sum")),
+    "condition": CONDITIONS,
+    "timers": _TIMERS,
+    "grades": _GRADES,
+    "reversal": _or_none(_REVERSAL, 1),
+}
+# Confirmed soon and always, so that many logs have reversals.
+_REVERSIBLE = {
+    **_PARTS,
+    "settlement_period": st.sampled_from((1, 1, 2)),
+    "condition": st.just([]),
+    "timers": _or_none(_TIMERS, 2),
+    "reversal": _REVERSAL,
+}
+_AGENT = st.one_of(*[st.fixed_dictionaries(parts) for parts in (_PARTS, _PARTS, _REVERSIBLE)]).map(
     lambda agent: {
         name: value
         for name, value in agent.items()
@@ -477,11 +494,12 @@ _PRICES = st.tuples(*[st.sampled_from((*ENTRIES, *[None] * 9))] * len(AGENTS), s
 _CUSTOMER_CARDS = st.sampled_from((*CARDS, *CARDS, *CARDS, *CARDS, None, "missing"))
 # What a customer has of its own of one agent: some of its fields.
 _OWN_TERMS = st.sets(
-    st.sampled_from(("name", "settlement_period", "attribution_method", "condition", "grades", "timers")), min_size=1
+    st.sampled_from(("name", "settlement_period", "attribution_method", "condition", "grades", "timers", "reversal")),
+    min_size=1,
 )
 _OWN = st.builds(
     lambda agent, names: (
-        ({name: agent[name] for name in names if name in agent} or {"timers": {}})
+        ({name: agent[name] for name in names if name in agent} or {"timers": {}, "reversal": {}})
         | ({"name": "Own"} if "name" in names else {})
     ),
     _AGENT,
@@ -575,7 +593,7 @@ def settle_catalogue(drawn: Any, moments: list[int], *, ambiguous: bool) -> list
 
 # --- whole inputs ---------------------------------------------------------------------------------
 
-_KINDS = ("event",) * 16 + ("retry", "retry", "tick", "malformed", "odd")
+_KINDS = ("event",) * 14 + ("refund",) * 4 + ("retry", "retry", "tick", "malformed", "odd")
 _SPECIAL = tuple(item for group in AMBIGUOUS.values() for item in group)
 
 
@@ -598,6 +616,13 @@ _STEPS_OF = {
 _POOL = st.lists(_BODY, min_size=2, max_size=10)
 
 
+def _refund(of: Body, name: int, value: int) -> Body:
+    """The event with the action of reversals; some have the same idempotency key, and another content."""
+    body = {field: of[field] for field in ("key", "customer_key", "agent_key") if field in of}
+    given = {} if name == 3 else {"idempotency_key": "r1"}
+    return {**body, **given, "action": REFUND, "properties": {"value": value}}
+
+
 @st.composite
 def logs(draw: st.DrawFn, *, max_entries: int = 30, ambiguous: bool = False) -> Log:
     """A log and a catalogue's history; with `partitions=2` some keys are in the wrong one."""
@@ -611,6 +636,8 @@ def logs(draw: st.DrawFn, *, max_entries: int = 30, ambiguous: bool = False) -> 
     for (ms, seq), (_, kind, which, form, style) in zip(times, steps, strict=True):
         if kind == "event":
             fields = encode(pool[which % len(pool)], form, style)
+        elif kind == "refund":
+            fields = encode(_refund(pool[which % len(pool)], which // 64, style % 4 // 3), form, style)
         elif kind == "retry":
             key = pool[which % len(pool)]["key"]
             fields = {b"witnd": b"retry", b"key": key.encode()}
@@ -620,7 +647,54 @@ def logs(draw: st.DrawFn, *, max_entries: int = 30, ambiguous: bool = False) -> 
             group = {"malformed": MALFORMED, "odd": ODD, "special": _SPECIAL}[kind]
             fields = dict(group[which % len(group)])
         entries.append((ms, seq, fields))
-    return entries, settle_catalogue(draw(_CATALOGUE), moments, ambiguous=ambiguous)
+    changes = settle_catalogue(draw(_CATALOGUE), moments, ambiguous=ambiguous)
+    for nth, chase in enumerate(draw(_CHASES)):
+        entries += _chase(entries, changes, nth, *chase)
+    return entries, changes
+
+
+# After every other log, up to two outcomes get events that reverse them, or come too late. Each has the distance to
+# the end of the window, or to the resolution, and what follows: the same again, another content, or another key.
+_CHASES = st.one_of(
+    st.just([]),
+    st.lists(
+        st.tuples(
+            st.sampled_from((("end", -1), ("end", 0), ("start", 0), ("start", 1), ("start", 35 * DAY), ("end", -DAY))),
+            st.lists(st.sampled_from((("r1", 0), ("r1", 1), ("r2", 0), (None, 0))), min_size=1, max_size=4),
+            st.sampled_from((0, 0, 1, 35 * DAY)),
+            st.sampled_from(FORMS),
+        ),
+        max_size=2,
+    ),
+)
+
+
+def _chase(
+    entries: list[Entry],
+    changes: list[Change],
+    nth: int,
+    where: tuple[str, int],
+    sent: list[tuple[str | None, int]],
+    gap: int,
+    form: str,
+) -> list[Entry]:
+    """Events with a reversing action for the nth outcome whose terms have one, near the ends of its window."""
+    (ms, seq), end = entries[-1][:2], entries[-1][0] + 400 * DAY
+    found = run([*entries, (end, 0, {b"witnd": b"tick"})], changes).outcomes
+    reversible = [one for _, one in sorted(found.items()) if one.contract.get("reversal")]
+    if nth >= len(reversible):
+        return []
+    one = reversible[nth]
+    terms, (border, step) = one.contract["reversal"], where
+    at = one.settles_at + step + (terms["window"] * SECOND if border == "end" else 0)
+    made: list[Entry] = []
+    for name, value in sent:
+        ms, seq = (at, 0) if at > ms else (ms, seq + 1)
+        body = {"key": one.key, "action": terms["on"][0], "customer_key": one.customer_key, "agent_key": one.agent_key}
+        body |= {"properties": {"value": value}} | ({} if name is None else {"idempotency_key": name})
+        made.append((ms, seq, encode(body, form, 0)))
+        at += gap
+    return made
 
 
 @dataclass(frozen=True)

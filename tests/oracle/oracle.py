@@ -20,6 +20,11 @@ from tests.oracle.rules import Applied, Id
 Entry = tuple[int, int, dict[bytes, bytes]]
 Fate = tuple[str, str | None]
 
+SOURCES = {
+    "outcome_succeed": ("both", "outcome_confirmed"),
+    "outcome_failed": ("both", "outcome_missed"),
+    "outcome_reversed": ("outcome_reversed",),
+}
 HELD_LIMIT = 1000
 IDEMPOTENCY_MS = 35 * 86_400_000
 RULE_NAMESPACE = uuid.UUID("6f1c1d0e-7d0c-5b0a-9a53-5d7b2a0c9e11")
@@ -49,6 +54,7 @@ class OutcomeView:
     settles_at: int
     events_count: int
     applied_ids: list[str]
+    reversed_by: str | None  # the entry of the event that reversed it
     counts: dict[str, int]  # per fact, in order of first appearance
     values: dict[str, Value | None]  # latest value per fact
     truth: list[bool]  # per leaf, in order of appearance
@@ -91,6 +97,7 @@ class Outcome:
     opened_at: int
     applied: list[Applied] = field(default_factory=list)
     final: str | None = None
+    reversing: tuple[Id, Event] | None = None  # what reversed it, once it was confirmed
 
     @property
     def condition(self) -> Any:
@@ -123,6 +130,18 @@ class Outcome:
             elif timer != "keep":
                 due = one.applied_at + timer * 1000
         return due
+
+    @property
+    def window(self) -> int:
+        """For how many ms after the resolution it can be reversed; 0 without such terms."""
+        return int((self.terms.contract.get("reversal") or {"window": 0})["window"] * 1000)
+
+    def is_reversed_by(self, event: Event, now: int) -> bool:
+        """Section 11.3: confirmed, not reversed before, one of the actions, before the end of the window."""
+        terms = self.terms.contract.get("reversal") or {"on": []}
+        if self.final != "CONFIRMED" or self.reversing is not None:
+            return False
+        return event.action in terms["on"] and now < self.settles_at + self.window
 
     @property
     def true_now(self) -> bool:
@@ -252,6 +271,9 @@ class _Partition:
         if outcome is not None:
             if _mismatch(outcome, event):
                 return ("rejected", "IDENTITY_MISMATCH")
+            if outcome.is_reversed_by(event, now):
+                self.reverse(outcome, entry, event)
+                return ("reversed", None)
             if outcome.final is not None:
                 return ("late", "OUTCOME_NOT_OPEN")
             self.apply(outcome, entry, event, now)
@@ -273,9 +295,10 @@ class _Partition:
         outcome = self.outcomes.get(event.key)
         known = [waiting for _, waiting in self.held.get(event.key, [])]
         if outcome is not None:
-            if outcome.final is not None and now >= outcome.settles_at + IDEMPOTENCY_MS:
+            if outcome.final is not None and now >= outcome.settles_at + max(IDEMPOTENCY_MS, outcome.window):
                 return None
             known += [one.event for one in outcome.applied]
+            known += [] if outcome.reversing is None else [outcome.reversing[1]]
         for one in known:
             if one.idempotency_key == event.idempotency_key:
                 return one
@@ -321,31 +344,18 @@ class _Partition:
         outcome.final = outcome.would_be
         kind = "outcome_succeed" if outcome.final == "CONFIRMED" else "outcome_failed"
         settled = write_instant(outcome.settles_at)
-        bill: dict[str, Any] = {}
-        if outcome.final == "CONFIRMED":
-            bill = {
-                "unit": rules.plain(outcome.unit),
-                "currency": outcome.terms.currency,
-                **rules.rated(outcome.entry, outcome.unit, outcome.terms.currency),
-            }
-            grades = outcome.terms.contract.get("grades", [])
-            bill["grade"] = None if outcome.grade is None else grades[outcome.grade]["key"]
-            identity = {
-                "id": _digest("line", outcome.key),
-                "outcome_key": outcome.key,
-                "customer_key": outcome.customer_key,
-                "agent_key": outcome.terms.agent_key,
-            }
+        bill = _bill(outcome) if outcome.final == "CONFIRMED" else {}
+        identity = _identity(outcome)
+        if bill:
             digits = rules.MINOR_DIGITS[outcome.terms.currency]
-            self.lines.append({**identity, **bill, "digits": digits, "resolved_at": settled})
+            line = {"kind": "line", "id": bill.pop("line_id"), **identity, **bill}
+            self.lines.append({**line, "digits": digits, "resolved_at": settled})
             bill.pop("working", None)
-            bill["line_id"] = identity["id"]
+            bill["line_id"] = line["id"]
         resolution: dict[str, Any] = {
             "id": _digest("resolution", outcome.key),
             "type": kind,
-            "outcome_key": outcome.key,
-            "customer_key": outcome.customer_key,
-            "agent_key": outcome.terms.agent_key,
+            **identity,
             "status": outcome.final,
             "opened_at": write_instant(outcome.opened_at),
             "settles_at": settled,
@@ -353,13 +363,30 @@ class _Partition:
             "events_count": len(outcome.applied),
         }
         self.resolutions.append({"grade": None, **resolution, **bill})
-        self.notify(outcome, kind, settled, bill)
+        self.notify(outcome, kind, outcome.settles_at, bill)
 
-    def notify(self, outcome: Outcome, kind: str, settled: str, bill: dict[str, Any]) -> None:
-        """One delivery for each matching rule in force and enabled at resolved_at."""
-        own = "outcome_confirmed" if outcome.final == "CONFIRMED" else "outcome_missed"
-        sources = ("both", own)
-        for name, rule in self.living("notification_rule", outcome.settles_at).items():
+    def reverse(self, outcome: Outcome, entry: Id, event: Event) -> None:
+        """Section 11.3: the outcome stays CONFIRMED; one more entry in both streams, and deliveries."""
+        outcome.reversing = (entry, event)
+        bill = _bill(outcome)
+        told = {
+            "id": _digest("reversal", outcome.key),
+            **_identity(outcome),
+            "grade": bill["grade"],
+            "reversed_at": write_instant(entry[0]),
+            "entry": _name(entry),
+            "line_id": bill["line_id"],
+        }
+        self.resolutions.append({"type": "outcome_reversed", **told})
+        settled = write_instant(outcome.settles_at)
+        self.lines.append({"kind": "reversal", **told, "currency": outcome.terms.currency, "resolved_at": settled})
+        self.notify(outcome, "outcome_reversed", entry[0], {**bill, "reversed_at": told["reversed_at"]})
+
+    def notify(self, outcome: Outcome, kind: str, at: int, bill: dict[str, Any]) -> None:
+        """One delivery for each matching rule in force and enabled at resolved_at or reversed_at."""
+        sources = SOURCES[kind]
+        settled = write_instant(outcome.settles_at)
+        for name, rule in self.living("notification_rule", at).items():
             agent = rule.content.get("agent")
             if not rule.content["enabled"] or rule.content["source"] not in sources:
                 continue
@@ -367,12 +394,12 @@ class _Partition:
                 continue
             rule_id = str(uuid.uuid5(RULE_NAMESPACE, name))
             delivery_id = _digest("delivery", rule_id, outcome.key, kind)
-            told = ("unit", "amount", "currency", "line_id", "grade")
+            told = ("unit", "amount", "currency", "line_id", "grade", "reversed_at")
             extension = {part: bill[part] for part in told if part in bill}
             body = {
                 "id": delivery_id,
                 "type": kind,
-                "createdAt": settled,
+                "createdAt": write_instant(at),
                 "data": {
                     "rule": {"id": rule_id, "name": name},
                     "subjectKey": outcome.key,
@@ -392,7 +419,7 @@ class _Partition:
                     "rule_name": name,
                     "type": kind,
                     "outcome_key": outcome.key,
-                    "created_at": settled,
+                    "created_at": write_instant(at),
                     "body": body,
                 }
             )
@@ -409,6 +436,26 @@ class _Partition:
             deliveries=self.deliveries,
             held={key: [_name(entry) for entry, _ in waiting] for key, waiting in self.held.items() if waiting},
         )
+
+
+def _identity(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "outcome_key": outcome.key,
+        "customer_key": outcome.customer_key,
+        "agent_key": outcome.terms.agent_key,
+    }
+
+
+def _bill(outcome: Outcome) -> dict[str, Any]:
+    """What a confirmed outcome costs, its grade and the id of its line."""
+    grades = outcome.terms.contract.get("grades", [])
+    return {
+        "unit": rules.plain(outcome.unit),
+        "currency": outcome.terms.currency,
+        **rules.rated(outcome.entry, outcome.unit, outcome.terms.currency),
+        "grade": None if outcome.grade is None else grades[outcome.grade]["key"],
+        "line_id": _digest("line", outcome.key),
+    }
 
 
 def _as_agreed(agent: Change, customer: Change) -> Change:
@@ -456,6 +503,7 @@ def _view(outcome: Outcome) -> OutcomeView:
         settles_at=outcome.settles_at,
         events_count=len(outcome.applied),
         applied_ids=[_name(one.id) for one in outcome.applied],
+        reversed_by=None if outcome.reversing is None else _name(outcome.reversing[0]),
         counts={fact: rules.count(fact, outcome.applied) for fact in names},
         values={fact: rules.latest(fact, outcome.applied) for fact in names},
         truth=[rules.leaf_holds(leaf, outcome.applied) for leaf in rules.leaves(outcome.condition)],

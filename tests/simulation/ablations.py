@@ -10,6 +10,8 @@ import pytest
 
 from tests.simulation import scripts
 from tests.simulation.server import START_MS
+from witnd.domain.outcomes.event import EntryId
+from witnd.domain.outcomes.outcome import Outcome
 from witnd.engine.intake import IDLE_MS, Batch, Intake
 from witnd.fold.partition import Partition
 from witnd.fold.step import Entry, Step
@@ -63,6 +65,23 @@ def clock_judge(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ClockGuard, "latest", lambda *_: 1 << 62)
 
 
+def reversed_once(patch: pytest.MonkeyPatch) -> None:
+    """Reverse an outcome with every reversing event."""
+
+    def can_be_reversed(outcome: Outcome, action: str, accepted_at: int) -> bool:
+        return (
+            action in outcome.contract.reversing
+            and outcome.status == "CONFIRMED"
+            and accepted_at < outcome.settles_at + outcome.contract.reversal_ms
+        )
+
+    def reverse(outcome: Outcome, entry: EntryId) -> None:
+        outcome.reversed_by = entry
+
+    patch.setattr(Outcome, "can_be_reversed", can_be_reversed)
+    patch.setattr(Outcome, "reverse", reverse)
+
+
 class Expected:
     """What an ablation must lead to: a part of the text of a violation."""
 
@@ -70,6 +89,7 @@ class Expected:
     SEQUENCE = ("numbered", "settled 2 times", "differ")
     TICK = ("fates differ",)
     CLOCK_JUDGE = ("before its deadline",)
+    REVERSED_ONCE = ("reversed 2 times",)
 
 
 ABLATIONS: dict[str, tuple[Ablation, tuple[str, ...]]] = {
@@ -77,4 +97,5 @@ ABLATIONS: dict[str, tuple[Ablation, tuple[str, ...]]] = {
     "sequence": (sequence, Expected.SEQUENCE),
     "tick": (tick, Expected.TICK),
     "clock judge": (clock_judge, Expected.CLOCK_JUDGE),
+    "reversed once": (reversed_once, Expected.REVERSED_ONCE),
 }

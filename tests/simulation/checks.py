@@ -29,18 +29,22 @@ class Written(Struct, frozen=True, kw_only=True):
     digest: str
     lease: str
     settled: tuple[tuple[str, int], ...]  # outcome key and deadline
+    reversed: tuple[str, ...]  # outcome keys
 
 
 def read_commit(words: Words) -> Written:
     """Return the step in the words of a commit, after EVALSHA, digest and number of keys."""
     partition = int(words[0].partition(b"{")[2].partition(b"}")[0])
     resolutions = Keys("witn", partition).resolutions.encode()
-    settled, at = [], FIRST_OPERATION
+    settled, reversals, at = [], [], FIRST_OPERATION
     while at < len(words):
         count = int(words[at])
         if words[at + 1] == b"XADD" and words[at + 2] == resolutions:
             one = msgspec.json.decode(words[at + 5])
-            settled.append((one["outcome_key"], instant.parse(one["settles_at"])))
+            if one["type"] == "outcome_reversed":
+                reversals.append(one["outcome_key"])
+            else:
+                settled.append((one["outcome_key"], instant.parse(one["settles_at"])))
         at += count + 1
     return Written(
         partition=partition,
@@ -48,6 +52,7 @@ def read_commit(words: Words) -> Written:
         digest=words[5].decode(),
         lease=words[2].decode(),
         settled=tuple(settled),
+        reversed=tuple(reversals),
     )
 
 
@@ -71,8 +76,15 @@ def wrong_steps(written: list[Written], partitions: int) -> list[str]:
 
 
 def settled_twice(written: list[Written]) -> list[str]:
-    keys = [key for one in written for key, _ in one.settled]
-    return [f"{key} was settled {keys.count(key)} times" for key in sorted(set(keys)) if keys.count(key) > 1]
+    return _repeated("settled", [key for one in written for key, _ in one.settled])
+
+
+def reversed_twice(written: list[Written]) -> list[str]:
+    return _repeated("reversed", [key for one in written for key in one.reversed])
+
+
+def _repeated(what: str, keys: list[str]) -> list[str]:
+    return [f"{key} was {what} {keys.count(key)} times" for key in sorted(set(keys)) if keys.count(key) > 1]
 
 
 def log_of(db: Database, partition: int) -> Stream:

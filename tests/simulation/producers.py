@@ -23,6 +23,7 @@ from witnd.store.keys import GlobalKeys, Keys
 READERS: dict[str, Any] = {"agent": read_agent, "customer": read_customer, "rate_card": read_rate_card}
 SHARED = GlobalKeys("witn")
 PERIODS = {"support": 1, "sales": 2}  # settlement period in seconds
+REVERSAL_WINDOW = 1  # in seconds; "reopened" counts before the deadline, and reverses after it
 # Distance of a late event from a deadline, in ms.
 NEAR = (-40, -12, -3, -2, -1, -1, 0, 1, 2, 15, 40)
 # A server clock that is further ahead than this gets no entries: they would wait until true time is there.
@@ -42,6 +43,7 @@ def agent(key: str, period: int) -> dict[str, Any]:
         "settlement_period": period,
         "attribution_method": "sum" if key == "sales" else "last",
         "condition": conditions[key],
+        "reversal": {"window": REVERSAL_WINDOW, "on": ["refunded", "reopened"]},
     }
 
 
@@ -57,6 +59,7 @@ RULE = {
     "secret": "whsec_" + "A" * 32,
     "enabled": True,
 }
+CORRECTIONS = {**RULE, "source": "outcome_reversed"}
 
 
 class Producers:
@@ -75,6 +78,7 @@ class Producers:
             ("rate_card", "standard", CARD),
             ("customer", "acme", CUSTOMER),
             ("notification_rule", "crm", RULE),
+            ("notification_rule", "corrections", CORRECTIONS),
         ):
             self._apply(Change(kind, key, 0, False, content))
 
@@ -126,7 +130,12 @@ class Producers:
             target = deadline + random.choice(NEAR)
             await asyncio.sleep(max(0, target - self._server.now_ms()) / 1000)
             action = "reopened" if name == "support" else "rated"
-            await self._event(key, action, who, name, value=1)
+            at = await self._event(key, action, who, name, value=1)
+        while random.random() < 0.4:
+            # After settlement: near the end of the window in which it reverses a confirmed outcome, or inside it.
+            target = deadline + random.choice((REVERSAL_WINDOW * 1000 + random.choice(NEAR), 300, 700))
+            await asyncio.sleep(max(0, target - self._server.now_ms()) / 1000)
+            await self._event(key, "refunded", who, name)
 
     async def _event(
         self, key: str, action: str, customer: str, agent_key: str, *, value: int = 1, pin: int | None = None

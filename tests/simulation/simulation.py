@@ -204,7 +204,8 @@ class Simulation:
 
     def _check(self) -> None:
         db, partitions = self.server.db, self.plan.partitions
-        found = checks.wrong_steps(self.written, partitions) + checks.settled_twice(self.written)
+        found = checks.wrong_steps(self.written, partitions)
+        found += checks.settled_twice(self.written) + checks.reversed_twice(self.written)
         for number in range(partitions):
             found += checks.differences(db, number, partitions, self.producers.changes)
         for text in found:

@@ -353,7 +353,7 @@ class TestOperations:
     async def test_by_schedule_it_may_be_asked_for_again(
         self, client: Redis, store: Invoices, operations: Operations
     ) -> None:
-        scheduled = ScheduledOperations(operations, Catalogue(), INV)
+        scheduled = ScheduledOperations(store, Catalogue(), INV, grace_ms=0)
         one = await write(client, draft("acme", ROWS), ROWS)
         open_one = await write(client, draft("other", ROWS, closed=False), ROWS)
 
@@ -373,9 +373,9 @@ class TestOperations:
         ],
     )
     async def test_one_whose_parts_contradict_each_other_is_damaged(
-        self, client: Redis, operations: Operations, field: str, text: str
+        self, client: Redis, store: Invoices, operations: Operations, field: str, text: str
     ) -> None:
-        scheduled = ScheduledOperations(operations, Catalogue(), INV)
+        scheduled = ScheduledOperations(store, Catalogue(), INV, grace_ms=0)
         one = await write(client, draft("acme", ROWS), ROWS)
         line = NewLine(description="Discount", quantity=Decimal(1), unit_price=Decimal("-0.01"))
         await operations.do(one.id, lambda seen: add_line(seen.invoice, line, TaxTable(), seen.at))

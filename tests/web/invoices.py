@@ -64,6 +64,7 @@ def confirmed(row: Row, customer: str) -> bytes:
             lag=0,
             is_repaired=False,
             grade=None,
+            reversal=b"",
             tailed=0,
             tail=b"",
         )

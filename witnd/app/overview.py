@@ -17,7 +17,7 @@ from witnd.store.query.merged import next_due
 from witnd.store.query.overview import StuckCounts, counters
 from witnd.store.query.reads import Reads
 
-_FATES: Final = ("applied", "duplicate", "conflict", "late", "held", "rejected", "waiting")
+_FATES: Final = ("applied", "duplicate", "conflict", "reversed", "late", "held", "rejected", "waiting")
 _MONTH_DAYS: Final = 31
 
 

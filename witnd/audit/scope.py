@@ -76,6 +76,13 @@ class Totals(Struct, kw_only=True):
     lines_mark: int = 0
     resolutions_found_mark: int = 0
     lines_found_mark: int = 0
+    # Outcomes that an event reversed; their entries in the streams of resolutions and of lines, and the marks of each.
+    reversals: int = 0
+    reversal_entries: int = 0
+    reversal_lines: int = 0
+    reversals_mark: int = 0
+    reversal_entries_mark: int = 0
+    reversal_lines_mark: int = 0
     last_line: int = 0  # its number
     history_mark: int = 0
     log_mark: int = 0
@@ -142,6 +149,8 @@ class PassState(Struct, kw_only=True):
     history_marks: Counter[str] = field(default_factory=Counter)
     resolved: Counter[str] = field(default_factory=Counter)
     billed: Counter[str] = field(default_factory=Counter)
+    reversed: Counter[str] = field(default_factory=Counter)  # in the stream of resolutions
+    corrected: Counter[str] = field(default_factory=Counter)  # in the stream of lines
 
 
 class Scope:
@@ -171,6 +180,7 @@ class Scope:
         self.seen, self.damaged = shared.seen, shared.damaged
         self.log_marks, self.history_marks = shared.log_marks, shared.history_marks
         self.resolved, self.billed = shared.resolved, shared.billed
+        self.reversed, self.corrected = shared.reversed, shared.corrected
 
     def home(self, key: str) -> Keys:
         """Return the partition of an outcome key."""

@@ -14,10 +14,21 @@ import structlog
 from witnd.billing.closed_drafts import IDLE_MS, ClosedDrafts, Scheduled
 from witnd.billing.closer import Closer
 from witnd.billing.collecting import AssignedLine, InvoiceFinder, collect
+from witnd.billing.collecting_reversals import (
+    AssignedReversal,
+    add_reversals,
+    newest_editions,
+    unknown_reversals,
+)
 from witnd.billing.fee_periods import FeePeriods, add_draft
+from witnd.billing.reversal_schedule import ReversalSchedule
+from witnd.billing.reversals import ReversalCredits
 from witnd.billing.row_ids import drop_repeated_lines
 from witnd.billing.steps import Steps
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.outcomes.resolution import Line
+from witnd.domain.outcomes.reversal import ReversalLine
 from witnd.domain.values import instant
 from witnd.domain.values.period import Calendar
 from witnd.store.catalogue.loader import check_decided, check_head
@@ -26,6 +37,7 @@ from witnd.store.clock.watch import clock_jump
 from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import encode_row, grown_fields
 from witnd.store.invoices.ledger import Ledger, NewLine, Positions, row_mark
+from witnd.store.partition.commit import Commit
 from witnd.store.records.line_position import START, LinePosition, line_digest
 from witnd.store.server.retry import Retry
 
@@ -67,6 +79,7 @@ class Biller:
         fence: str,
         terms: BillingTerms,
         operations: Scheduled,
+        credits_: ReversalCredits,
         safe: Callable[[], Awaitable[bool]],
         guard: ClockGuard,
     ) -> None:
@@ -79,11 +92,20 @@ class Biller:
         self._fees = FeePeriods(ledger, catalogue, self._steps, self._call)
         self._terms = terms
         self._drafts = ClosedDrafts(ledger, catalogue, operations, safe, self._call, terms.grace_ms)
+        self._reversals = ReversalSchedule(
+            ledger,
+            catalogue,
+            self._steps,
+            credits_,
+            self._call,
+            terms.grace_ms if terms.automatic else None,
+        )
         self._safe = safe
         self._guard = guard
         self._read: dict[int, LinePosition] = {}
         self._counts: list[int] = []  # number of lines of each partition at the last check
         self._closed_to = 0
+        self._reached = 0  # all logs are applied and their lines collected up to this instant (ms)
         self._calendar = Calendar.of(terms.period)
         self._places = InvoiceFinder(self._calendar)
 
@@ -94,8 +116,8 @@ class Biller:
 
     @property
     def not_issued(self) -> str | None:
-        """Why a draft that is due is not issued, for health."""
-        return self._drafts.trouble
+        """Why a draft that is due is not issued, or a reversal not credited, for health."""
+        return self._drafts.trouble or self._reversals.trouble
 
     async def run(self) -> None:
         try:
@@ -155,12 +177,14 @@ class Biller:
     # -- collecting ------------------------------------------------------------------------------------------------
 
     async def _collect(self, new: list[NewLine]) -> None:
-        placed = [AssignedLine(one, self._places) for one in new]
-        ids = {one.invoice for one in placed}
+        placed = [AssignedLine(one, one.line, self._places) for one in new if isinstance(one.line, Line)]
+        reversals = [AssignedReversal(one, one.line, self._places) for one in new if isinstance(one.line, ReversalLine)]
+        ids = {one.invoice for one in placed} | {one.invoice for one in reversals}
         heads = await self._call("reading drafts", partial(self._ledger.find_invoices, ids))
         placed = await drop_repeated_lines(placed, self._ledger, self._call)
         drafts, rows = collect(placed, heads, self._closed_to)
         keys, step = self._ledger.keys, self._steps.begin()
+        pending = await self._reverse(step, reversals, heads, drafts)
         for id_, draft in drafts.items():
             if id_ in heads:
                 step.add("HSET", keys.invoice(id_), *grown_fields(draft))
@@ -175,6 +199,22 @@ class Biller:
             step.add("HSET", keys.state, f"read:{partition}", str(position))
         await self._steps.commit(step)
         self._read |= read
+        for id_ in pending:
+            self._reversals.add(id_)
+
+    async def _reverse(
+        self,
+        step: Commit,
+        reversals: list[AssignedReversal],
+        heads: dict[str, Invoice],
+        drafts: dict[str, Invoice],
+    ) -> list[str]:
+        """Add reversals to a step and to the heads that it writes. Return the invoices on which they are pending."""
+        if not reversals:
+            return []
+        await newest_editions(self._ledger, reversals, heads, self._call)
+        new = await unknown_reversals(self._ledger, reversals, self._call)
+        return add_reversals(step, self._ledger, new, heads, drafts)
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
@@ -183,11 +223,14 @@ class Biller:
         known = self._catalogue.chain.head
         applied = await self._applied_positions()
         check_head(self._catalogue, known, applied.catalogue)
+        self._note_reached(applied)
+        await self._reversals.credit(self._reached, self._calendar, applied.now_ms)
         await self._drafts.adjust(self._closed_to)
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
             return JUMPED_MS
-        ends = await self._call("reading open drafts", self._ledger.first_end), self._fees.next_end(self._calendar)
+        open_end = await self._call("reading open drafts", self._ledger.first_end)
+        ends = open_end, self._fees.next_end(self._calendar), self._reversals.next_end
         first = min((end for end in ends if end is not None), default=None)
         if first is None or first > applied.now_ms:
             self.waiting_for = None
@@ -201,8 +244,21 @@ class Biller:
             await self._wait_for_logs(applied, first)
             wait_ms = CLOSING_MS
         if self._terms.automatic:
-            wait_ms = min(wait_ms, await self._drafts.issue(applied.now_ms))
+            wait_ms = min(wait_ms, await self._issue(applied))
+            if (due := self._drafts.waits_for) is not None:
+                await self._wait_for_logs(applied, due)
+                wait_ms = min(wait_ms, CLOSING_MS)
         return max(1, wait_ms)
+
+    async def _issue(self, applied: Positions) -> int:
+        """Issue drafts after their grace. The credit notes of a period come before its invoices."""
+        credit = partial(self._reversals.credit, self._reached, self._calendar, applied.now_ms, is_closing=True)
+        return await self._drafts.issue(applied.now_ms, self._reached, credit)
+
+    def _note_reached(self, applied: Positions) -> None:
+        """Record how far the logs are applied, if all lines of then are collected."""
+        if all(count <= self._read.get(number, START).number for number, count in enumerate(applied.lines)):
+            self._reached = max(self._reached, min(applied.cursors))
 
     async def _applied_positions(self) -> Positions:
         """Return the positions of the logs, while the clock is trusted."""
@@ -227,6 +283,8 @@ class Biller:
         self._counts = await self._call("reading the numbers of invoice lines", self._ledger.line_counts)
         while any(count > self._read.get(number, START).number for number, count in enumerate(self._counts)):
             await self._collect(await self._call("reading invoice lines", partial(self._new_lines, 0)))
+        self._reached = max(self._reached, min(applied.cursors))
+        await self._reversals.credit(self._reached, self._calendar, applied.now_ms, is_closing=True)
         await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
         await self._fees.create_drafts(self._calendar, min(applied.cursors))
         self._closed_to = await self._closer.close(min(applied.cursors), self._closed_to)

@@ -51,6 +51,7 @@ class ClosedDrafts:
     ) -> None:
         self.is_adjusted = False  # whether the discounts of all closed drafts are adjusted
         self.trouble: str | None = None  # why a draft that is due is not issued
+        self.waits_for: int | None = None  # the instant (ms) up to which the logs must be applied for the next issue
         self._ledger = ledger
         self._catalogue = catalogue
         self._operations = operations
@@ -72,23 +73,33 @@ class ClosedDrafts:
                     left += 1
         self.is_adjusted = True
 
-    async def issue(self, now_ms: int) -> int:
-        """Issue closed drafts after their grace. Return the time (ms) until the next one is due."""
-        due, left, issued = now_ms - self._grace_ms, 0, 0
-        self.trouble = None
+    async def issue(self, now_ms: int, reached: int, before_period: Callable[[], Awaitable[None]]) -> int:
+        """Issue closed drafts after their grace, once all reversals within it are known. Return the time (ms) until the
+        next one is due. `reached`: all logs are applied and their lines collected up to this instant (ms).
+        `before_period` is called before the first draft of each period."""
+        due, left, issued, last = now_ms - self._grace_ms, 0, 0, 0
+        self.trouble = self.waits_for = None
         wait_ms, refused = IDLE_MS, self._refused
         self._refused = {}
         while True:
             found = await self._call("reading closed drafts", partial(self._ledger.to_issue, left, PAGE))
-            ripe = [id_ for id_, end in found if end <= due]
+            ripe = [(id_, end + self._grace_ms) for id_, end in found if end <= due]
             if ripe and not await self._call("checking Redis", self._safe):
                 self._refused = refused
                 return IDLE_MS
             if ripe:
                 # The parties and taxes are those at issue.
                 await self._load_catalogue()
-            for id_ in ripe:
-                if await self._try("issuing an invoice", partial(self._issue, id_, now_ms, refused.get(id_))):
+            for id_, through in ripe:
+                if through > reached:
+                    left += 1
+                    self.waits_for = through if self.waits_for is None else min(self.waits_for, through)
+                    continue
+                if through != last:
+                    await before_period()
+                last = through
+                attempt = partial(self._issue, id_, now_ms, refused.get(id_))
+                if await self._try("issuing an invoice", attempt):
                     issued += 1
                 else:
                     left += 1

@@ -5,7 +5,7 @@ closed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -22,6 +22,7 @@ from witnd.domain.values.period import Period
 from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import billed_fields, encode_row, sums_fields
 from witnd.store.invoices.ledger import Ledger
+from witnd.store.invoices.reversals import reversed_outcomes
 from witnd.store.partition.commit import Word
 from witnd.store.server.retry import Retry
 
@@ -96,7 +97,7 @@ class Closer:
         async for stretch in self._row_batches(head) if held is None else _replay(held):
             for row, stored in stretch:
                 rated = rating.rate(row)
-                waiting.append(stored if rated is row else encode_row(rated))
+                waiting.append(stored if rated is row and row.reversed_at is None else encode_row(rated))
             while len(waiting) > MAX_BUFFERED_ROWS:
                 step = self._steps.begin()
                 step.add("HSET", keys.state, "closing", head.id)
@@ -119,16 +120,25 @@ class Closer:
         await self._steps.send(step)
         self._closed_to = closed_to
 
-    def _row_batches(self, head: Invoice) -> AsyncIterator[RowBatch]:
+    async def _row_batches(self, head: Invoice) -> AsyncIterator[RowBatch]:
         ledger = self._ledger
+        reversed_: dict[str, int] = {}
+        if head.reversed:
+            reversed_ = await self._call("reading reversals", partial(reversed_outcomes, ledger, head))
 
         async def page(partition: int, start: int) -> list[tuple[Row, bytes]]:
             return await self._call("reading a draft", partial(ledger.draft_rows, head.id, partition, start, PAGE))
 
-        return merged_rows(len(ledger.partitions), page)
+        async for batch in merged_rows(len(ledger.partitions), page):
+            yield batch if not reversed_ else [(_with_reversal(row, reversed_), stored) for row, stored in batch]
 
     async def _call(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         return await self._retry.call(doing, call)
+
+
+def _with_reversal(row: Row, reversed_: Mapping[str, int]) -> Row:
+    at = reversed_.get(row.outcome_key or "")
+    return row if at is None else replace(row, reversed_at=at)
 
 
 async def _replay(held: list[RowBatch]) -> AsyncIterator[RowBatch]:

@@ -16,7 +16,8 @@ from witnd.domain.invoices.sums import GroupSums, Sum, Sums, add_to, group_total
 from witnd.domain.pricing.charge import PeriodCharges, charges
 from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.values import money
+from witnd.domain.pricing.working import REVERSED
+from witnd.domain.values import instant, money
 from witnd.domain.values.money import plain
 from witnd.store.errors import Unsafe
 
@@ -100,15 +101,15 @@ class _Group:
 
 class _Priced:
     """The rows of a draft under one price: their number, those without an amount yet, and the sums of amounts that
-    were set at settlement and now."""
+    were set at settlement and now. `reversed`: those of the reversed rows that were rated at settlement."""
 
-    __slots__ = ("group", "lines", "price", "rated", "settled", "unrated")
+    __slots__ = ("group", "lines", "price", "rated", "reversed", "reversed_lines", "settled", "unrated")
 
     def __init__(self, price: Price, group: _Group) -> None:
         self.price = price
         self.group = group
-        self.lines = self.unrated = 0
-        self.settled = self.rated = _ZERO
+        self.lines = self.unrated = self.reversed_lines = 0
+        self.settled = self.rated = self.reversed = _ZERO
 
 
 class DraftRating:
@@ -131,6 +132,7 @@ class DraftRating:
         self._terms_of = terms_of
         self._prices: dict[str, _Priced] = {}
         self._groups: dict[GroupKey, _Group] = {}
+        self._reversed = 0
         self.subtotal = _ZERO
         self.sums = Sums()
 
@@ -139,6 +141,8 @@ class DraftRating:
         prices = self._prices
         for row in rows:
             priced = prices.get(_price_hash(row)) or self._learn(row)
+            if row.reversed_at is not None:
+                continue
             if row.amount is None:
                 priced.group.position.add(priced.price, _unit(row))
             else:
@@ -149,6 +153,10 @@ class DraftRating:
         priced = self._prices.get(_price_hash(row)) or self._learn(row)
         priced.lines += 1
         group = priced.group
+        self._reversed += row.reversed_at is not None
+        if row.amount is not None and row.reversed_at is not None:
+            priced.reversed_lines += 1
+            priced.reversed = money.plus(priced.reversed, Decimal(row.amount))
         if row.amount is not None and group.is_settled:
             priced.settled = money.plus(priced.settled, Decimal(row.amount))
             return row
@@ -159,9 +167,12 @@ class DraftRating:
         if row.amount is not None:
             amount = Decimal(row.amount)
             priced.settled = money.plus(priced.settled, amount)
-            meter.settle(_unit(row), amount, Decimal(row.amount_exact or row.amount))
+            if row.reversed_at is None:
+                meter.settle(_unit(row), amount, Decimal(row.amount_exact or row.amount))
             return row
         priced.unrated += 1
+        if row.reversed_at is not None:
+            return _reversed_row(row, priced.price)
         rated = meter.add(priced.price, _unit(row))
         priced.rated = money.plus(priced.rated, rated.amount)
         each = rated.price_per_unit
@@ -180,9 +191,14 @@ class DraftRating:
         self._check_sums()
         invoice_id, added = self._invoice.id, list[Row]()
         sums: dict[GroupKey, dict[str, Sum]] = {}
+        reversed_: dict[str, Sum] = {}
         for priced in self._prices.values():
-            amount = money.plus(priced.settled, priced.rated)
-            add_to(sums.setdefault(priced.group.key, {}), priced.price.tax or "", amount, priced.lines)
+            tax, of_group = priced.price.tax or "", sums.setdefault(priced.group.key, {})
+            if lines := priced.lines - priced.reversed_lines:
+                amount = money.exact_sum((priced.settled, priced.rated, priced.reversed.copy_negate()))
+                add_to(of_group, tax, amount, lines)
+            if priced.reversed_lines:
+                add_to(reversed_, tax, priced.reversed, priced.reversed_lines)
         groups = []
         for key, group in sorted(self._groups.items(), key=lambda item: item[0].parts):
             cap = _ZERO
@@ -194,10 +210,11 @@ class DraftRating:
                 else:
                     add_to(sums[key], one.price.tax or "", one.amount)
             groups.append(GroupSums(key.agent, key.grade, sums[key], cap))
-        self.sums = Sums(tuple(groups))
-        self.subtotal = group_total(groups)
+        self.sums = Sums(tuple(groups), reversed=reversed_)
+        total = group_total(groups)
+        self.subtotal = money.exact_sum((total, *(one.amount for one in reversed_.values())))
         if self._due is not None:
-            more = charges(self._due, self.subtotal)
+            more = charges(self._due, total)
             added += [charge_row(invoice_id, one) for one in more]
             self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in more)))
             self.sums = with_charges(self.sums, more)
@@ -207,6 +224,12 @@ class DraftRating:
         invoice, prices = self._invoice, self._prices.values()
         lines, unrated = sum(one.lines for one in prices), sum(one.unrated for one in prices)
         settled = money.exact_sum(one.settled for one in prices)
+        if self._reversed != invoice.reversed:
+            raise Unsafe(
+                f"draft {invoice.id} has {self._reversed} rows of reversed outcomes, and its head says "
+                f"{invoice.reversed}",
+                "another program changed it: run `witnd audit` before you issue invoices",
+            )
         if (lines, unrated, settled) != (invoice.lines, invoice.unrated, invoice.subtotal):
             raise Unsafe(
                 f"draft {invoice.id} has {lines} rows of {plain(settled)} {invoice.currency}, "
@@ -231,6 +254,15 @@ class DraftRating:
             self._groups[key] = group
         found = self._prices[_price_hash(row)] = _Priced(price, group)
         return found
+
+
+def _reversed_row(row: Row, price: Price) -> Row:
+    """Return a row that would be rated now, and costs nothing, because its outcome was reversed within the period."""
+    assert row.reversed_at is not None, row
+    amount = money.minor_text(_ZERO, price.exponent)
+    at = instant.render(row.reversed_at)
+    working = {"kind": REVERSED, "reversed_at": at, "unit": row.unit, "exact": "0", "rounded": amount}
+    return replace(row, amount=amount, amount_exact="0", working=working)
 
 
 def _price_hash(row: Row) -> str:

@@ -7,6 +7,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from witnd.domain.invoices.invoice import Invoice, Row, empty_invoice, invoice_id
+from witnd.domain.outcomes.resolution import Line
 from witnd.domain.values import instant, money
 from witnd.domain.values.period import Calendar, Period
 from witnd.store.errors import Unsafe
@@ -44,11 +45,11 @@ class AssignedLine:
     its deadline may be closed. Its row keeps `resolved_at`.
     """
 
-    __slots__ = ("invoice", "new", "period", "resolved_at")
+    __slots__ = ("invoice", "line", "new", "period", "resolved_at")
 
-    def __init__(self, new: NewLine, finder: InvoiceFinder) -> None:
+    def __init__(self, new: NewLine, line: Line, finder: InvoiceFinder) -> None:
         self.new = new
-        line = new.line
+        self.line = line
         self.resolved_at = instant.parse(line.resolved_at)
         self.invoice, self.period = finder.find(line.customer_key, line.currency, line.billed_at)
 
@@ -64,7 +65,7 @@ def collect(
     gained: dict[str, tuple[AssignedLine, int, int, Decimal, int]] = {}
     rows: dict[tuple[str, int], list[Row]] = {}
     for one in assigned:
-        line, id_ = one.new.line, one.invoice
+        line, id_ = one.line, one.invoice
         if one.period.end <= closed_to or ((head := heads.get(id_)) is not None and head.closed):
             raise Unsafe(
                 f"line {line.id} of outcome {line.outcome_key!r} belongs to a period that is closed already",
@@ -84,7 +85,7 @@ def _updated_head(
     head: Invoice | None, one: AssignedLine, lines: int, unrated: int, sum_: Decimal, digits: int
 ) -> Invoice:
     if head is None:
-        head = empty_invoice(one.new.line.customer_key, one.new.line.currency, digits, one.period)
+        head = empty_invoice(one.line.customer_key, one.line.currency, digits, one.period)
     return replace(
         head,
         lines=head.lines + lines,
@@ -95,7 +96,7 @@ def _updated_head(
 
 
 def line_row(one: AssignedLine) -> Row:
-    line = one.new.line
+    line = one.line
     return Row(
         id=line.id,
         kind="outcome",

@@ -34,12 +34,12 @@ async def drop_repeated_lines(assigned: Sequence[AssignedLine], ledger: Ledger, 
     """Return the lines whose row ids are new in their drafts. Raises `Unsafe` for a known id with different content."""
     ids: dict[str, list[str]] = defaultdict(list)
     for one in assigned:
-        ids[one.invoice].append(one.new.line.id)
+        ids[one.invoice].append(one.line.id)
     taken: set[tuple[str, str]] = await call("reading row ids", partial(ledger.known_rows, ids))
     rows: dict[tuple[str, str], Row] = {}
     new: list[AssignedLine] = []
     for one in assigned:
-        place, row = (one.invoice, one.new.line.id), line_row(one)
+        place, row = (one.invoice, one.line.id), line_row(one)
         if place in taken:
             rows[place] = await call("reading a draft", partial(_stored_row, ledger, one))
             taken.discard(place)
@@ -68,7 +68,7 @@ async def _stored_row(ledger: Ledger, one: AssignedLine) -> Row | None:
     start = 0
     while page := await ledger.draft_rows(one.invoice, one.new.partition, start, PAGE):
         for row, _ in page:
-            if row.id == one.new.line.id:
+            if row.id == one.line.id:
                 return row
         start += len(page)
     return None

@@ -4,14 +4,16 @@ from typing import Final
 
 import structlog
 
+from witnd.billing.reversals import pending_reversals, reversed_rows
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.issue import issue
 from witnd.domain.invoices.issue_terms import issue_terms, tax_table
 from witnd.domain.invoices.manual import adjust
 from witnd.domain.invoices.operations import Decision, Refusal, Series, Unchanged
-from witnd.store.invoices.change import Operation, Operations
+from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
 from witnd.store.invoices.codec import contradictions
+from witnd.store.invoices.reads import Invoices
 
 # One token: it is the same operation, even after a restart of the daemon.
 ISSUE_ID: Final = "schedule"
@@ -26,21 +28,35 @@ class ScheduledOperations:
 
     Raises `DamagedInvoice` for an invoice that must be skipped."""
 
-    def __init__(self, invoices: Operations, catalogue: Catalogue, series: Series) -> None:
+    def __init__(self, invoices: Invoices, catalogue: Catalogue, series: Series, grace_ms: int) -> None:
         self._invoices = invoices
         self._catalogue = catalogue
         self._series = series
+        self._grace_ms = grace_ms
         self._is_warned = False
 
     async def issue(self, id_: str) -> Refusal | None:
-        """Issue a closed draft. Return why it is not issued now, or None."""
+        """Issue a closed draft. Reversals until the end of the grace are credited on it. Return why it is not issued
+        now, or None."""
+        draft = await self._invoices.get(id_)
+        through = 0 if draft is None else draft.end + self._grace_ms
+        pending = [] if draft is None else await pending_reversals(self._invoices, draft, through)
 
         def decide(seen: Snapshot) -> Decision:
             with contradictions(id_):
-                terms = issue_terms(self._catalogue, seen.invoice, seen.at)
-                return issue(seen.invoice, seen.balance, self._series, seen.at, terms)
+                return issue(
+                    seen.invoice,
+                    seen.balance,
+                    self._series,
+                    seen.at,
+                    issue_terms(self._catalogue, seen.invoice, seen.at),
+                    through=through,
+                    reversed_=reversed_rows(self._catalogue, seen, pending),
+                    first_reversal=seen.first_reversal,
+                )
 
-        done = await self._invoices.do(id_, decide, token=ISSUE_ID)
+        rows = [one.row.id for one in pending]
+        done = await self._invoices.do(id_, decide, rows=rows, token=ISSUE_ID)
         if isinstance(done, Operation):
             self._warn(done)
         return done if isinstance(done, Refusal) else None

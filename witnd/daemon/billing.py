@@ -7,6 +7,7 @@ from contextlib import suppress
 import structlog
 
 from witnd.billing.biller import Biller, BillingTerms
+from witnd.billing.reversals import ReversalCredits
 from witnd.billing.scheduled import ScheduledOperations
 from witnd.clock import Clock
 from witnd.config import Config
@@ -17,7 +18,7 @@ from witnd.store.clock.watch import ClockWatch
 from witnd.store.errors import Fenced, LostData, LostSteps, StoreRefused, StoreUnavailable, Unsafe, leaves
 from witnd.store.invoices.ledger import Ledger
 from witnd.store.invoices.reads import Invoices
-from witnd.store.invoices.series import invoice_series
+from witnd.store.invoices.series import credit_series, invoice_series
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
@@ -124,7 +125,10 @@ class Billing:
                 automatic=billing.issue == "auto",
                 zero_invoices=billing.zero_invoices,
             ),
-            operations=ScheduledOperations(self._invoices, self._catalogue, invoice_series(billing)),
+            operations=ScheduledOperations(
+                self._invoices, self._catalogue, invoice_series(billing), grace_ms=int(billing.grace * 1000)
+            ),
+            credits_=ReversalCredits(self._invoices, self._catalogue, credit_series(billing)),
             safe=self._safe,
             guard=self._watch.guard,
         )

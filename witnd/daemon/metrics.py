@@ -25,7 +25,7 @@ from witnd.web.http.server import Server
 # Interval of reads from Redis: some constant-time commands for each rule and partition.
 READ_SECONDS: Final = 10.0
 # Final fates of events.
-_FATES: Final = ("applied", "duplicate", "conflict", "late", "rejected")
+_FATES: Final = ("applied", "duplicate", "conflict", "reversed", "late", "rejected")
 
 
 class _Waiting(NamedTuple):

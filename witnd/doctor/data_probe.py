@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from witnd.domain.catalogue.chain import Head
 from witnd.domain.outcomes.event import EntryId
-from witnd.domain.outcomes.resolution import Line
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.store.access.tokens import Token
 from witnd.store.catalogue.loader import decode_head
@@ -21,6 +20,7 @@ from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.query.reads import Command
 from witnd.store.records.codec import OutcomeRecord, outcome_record
 from witnd.store.records.json_record import decode_record
+from witnd.store.records.line_record import decode_line
 from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id
 from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
@@ -262,7 +262,7 @@ async def _books(
 def _resolved_at(part: Part, found: Sequence[tuple[bytes, list[bytes]]]) -> int:
     """Return when the outcome of a line resolved; if the line is missing or damaged, the progress of its partition."""
     try:
-        return decode_record(found[0][1][1], Line, "").billed_at
+        return decode_line(found[0][1][1], "").billed_at
     except (IndexError, Unsafe, ValueError):
         return part.cursor[0]
 

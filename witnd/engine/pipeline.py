@@ -11,6 +11,7 @@ from typing import NamedTuple
 import structlog
 
 from witnd.domain.outcomes.event import Retry
+from witnd.domain.outcomes.reversal import Reversal
 from witnd.engine.intake import Batch, Intake
 from witnd.engine.memory import HORIZON_MS, Memory
 from witnd.fold.on_hold import Poison
@@ -202,9 +203,16 @@ class Pipeline:
             self._on_forwards()
         # Not before: an owner that has lost its lease may find damage where another one has written.
         _log_holds(sent.step, memory.store.keys.partition)
-        if sent.step.settled:
-            log.info("outcomes.settled", count=len(sent.step.settled), sequence=self.sequence)
+        _log_final(sent.step, self.sequence)
         memory.partition.cache.passivate(self._actors_max, self._committed_batch, memory.loading)
+
+
+def _log_final(step: Step, sequence: int) -> None:
+    reversals = sum(isinstance(one.resolution, Reversal) for one in step.settled)
+    if len(step.settled) > reversals:
+        log.info("outcomes.settled", count=len(step.settled) - reversals, sequence=sequence)
+    if reversals:
+        log.info("outcomes.reversed", count=reversals, sequence=sequence)
 
 
 def _log_holds(step: Step, partition: int) -> None:

@@ -57,7 +57,7 @@ class Rebuild:
             self._settle()
         one = self._partition.known[self._key]
         if isinstance(one, Actor):
-            record = encode_outcome(one, 0, one.tail, one.tailed)
+            record = encode_outcome(one, 0, one.tail, one.tailed, one.reversal)
             repair = Repair(1, record, sealed(self._key, self._spilled), [])
             return RebuildResult(repair, one.status, one.opened_at, one.events, self._fates)
         assert isinstance(one, Held), one

@@ -77,10 +77,21 @@ class Actor(Outcome):
 
     `tail` is the end of its history: stored items, concatenated. An object for each item would be most of an outcome's
     memory, and of the cost of loading it. The marks of these items are found in the tail itself; `marks` has those of
-    earlier items.
+    earlier items. `reversal` is the item of the event that reversed it, which is not one of the history.
     """
 
-    __slots__ = ("dirty", "indexed", "indexed_deadline", "is_stale", "marks", "slot", "tail", "tailed", "touched")
+    __slots__ = (
+        "dirty",
+        "indexed",
+        "indexed_deadline",
+        "is_stale",
+        "marks",
+        "reversal",
+        "slot",
+        "tail",
+        "tailed",
+        "touched",
+    )
 
     def __init__(
         self,
@@ -96,6 +107,7 @@ class Actor(Outcome):
         self.slot: int | None = None  # instant of its valid entry in the deadlines
         self.tail = b""
         self.tailed = 0  # number of items in it
+        self.reversal = b""
         self.touched = 0  # number of the last batch that needs it
         self.dirty = False
         # Its score in the index of deadlines: a lower bound of the deadline, 0 if it has none.
@@ -111,6 +123,8 @@ class Actor(Outcome):
                 found = mark_of(item)
                 if found.startswith(mark):
                     return found[MARK_BYTES:]
+        if self.reversal and (found := mark_of(self.reversal)).startswith(mark):
+            return found[MARK_BYTES:]
         return None if self.marks is None else self.marks.find(mark)
 
     def spill(self) -> list[bytes]:

@@ -21,6 +21,7 @@ from witnd.fold.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, OnHold, Wait
 from witnd.fold.actor_cache import ActorCache
 from witnd.fold.history import encode_history
 from witnd.fold.on_hold import Poison
+from witnd.fold.reversal import mark_window, reverse_outcome
 from witnd.fold.step import Entry, Fate, Forward, Forwarded, SettledOutcome, Settling, Step, other_partition
 
 HELD_MAX = 1000  # contract section 4.3: held events per key
@@ -29,9 +30,8 @@ HELD_MAX = 1000  # contract section 4.3: held events per key
 # never split, so a step may exceed the limits by that.
 DELIVER_MAX = 2000
 PLACE_MAX = 1000
-MARK_WINDOW_MS = 35 * 86_400_000  # contract section 4.3: how long a mark is checked after resolution
 COUNTERS = (
-    "applied", "duplicate", "conflict", "late", "held", "rejected", "waiting",
+    "applied", "duplicate", "conflict", "reversed", "late", "held", "rejected", "waiting",
     "OPEN", "PENDING", "CONFIRMED", "FAILED",
 )  # fmt: skip
 
@@ -195,7 +195,7 @@ class Partition:
             return False
         mark = event.mark
         if mark is not None and (content := cached.find(mark)) is not None:
-            is_expired = type(cached) is Actor and cached.is_final and ms >= cached.settles_at + MARK_WINDOW_MS
+            is_expired = type(cached) is Actor and cached.is_final and ms >= cached.settles_at + mark_window(cached)
             if not is_expired:
                 is_same = content == event.content
                 fate = Fate((ms, seq), "duplicate" if is_same else "conflict", None, event.key)
@@ -209,6 +209,9 @@ class Partition:
             event.agent_key is not None and event.agent_key != cached.contract.agent
         ):
             self._fate(step, Fate((ms, seq), "rejected", "IDENTITY_MISMATCH", event.key))
+        elif cached.can_be_reversed(event.action, ms):
+            reverse_outcome(step, self.catalogue, cached, ms, seq, event)
+            self._fate(step, Fate((ms, seq), "reversed", None, event.key))
         elif cached.processed_at is not None:
             self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))
         else:

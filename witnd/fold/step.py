@@ -6,10 +6,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from witnd.domain.outcomes.event import EntryId, Event, Item, Refusal, Retry, Tick
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import Line, Resolution
+from witnd.domain.outcomes.reversal import Reversal, ReversalLine
 from witnd.domain.webhooks.fan_out import FanOut
 from witnd.fold.actor import Actor, Held, OnHold
 
-FateName: TypeAlias = Literal["duplicate", "conflict", "late", "held", "rejected", "waiting"]
+FateName: TypeAlias = Literal["duplicate", "conflict", "reversed", "late", "held", "rejected", "waiting"]
 
 # Longer events cannot be appended by a script; producers do not send such ones.
 FORWARD_WORDS_MAX: Final = 7000
@@ -46,11 +47,11 @@ class Fate(NamedTuple):
 
 
 class SettledOutcome(NamedTuple):
-    """A final outcome with its resolution, invoice line and deliveries."""
+    """A final outcome with its resolution, invoice line and deliveries; or its reversal, with those of the reversal."""
 
     actor: Actor
-    resolution: Resolution
-    line: Line | None
+    resolution: Resolution | Reversal
+    line: Line | ReversalLine | None
     deliveries: FanOut | tuple[()]
 
 
@@ -92,7 +93,7 @@ class Step:
         self.placed: list[Held] = []  # whose events are no longer held
         self.rewritten: list[Held] = []  # lost events that an operator removed
         self.removals: list[EntryId] = []  # completed requests of operators
-        self.settled: list[SettledOutcome] = []
+        self.settled: list[SettledOutcome] = []  # and reversed ones, in the order of the log
         self.deliveries = 0  # the cost of the deliveries of all of them
         self.spilled: dict[str, list[bytes]] = {}  # history items that move from the record to the list, by key
         self.fates: list[Fate] = []

@@ -63,6 +63,9 @@ has no hash tag. Every version of witnd reads it first, because it has the forma
 | `witn:{shared}:billing:credited:<id>` | hash | row id → how much of it was credited | operations | for ever |
 | `witn:{shared}:billing:changes:<id>` | hash | token of an operation → what it did | operations | for ever |
 | `witn:{shared}:billing:payments:<id>` | list | payments of an invoice, and their reversals | operations | for ever |
+| `witn:{shared}:billing:reversals:<id>` | hash | outcome key → the reversal of its line | biller | for ever |
+| `witn:{shared}:billing:pending_reversals:<id>` | zset | reversals to credit → ms of the event | biller, operations | until credited |
+| `witn:{shared}:billing:reversed` | zset | invoices with pending reversals → ms of the first | biller, operations | until credited |
 | `witn:{shared}:billing:invoices` | zset | invoice id → start of its period in ms | biller | for ever |
 | `witn:{shared}:billing:customer:<key>` | zset | the same for one customer | biller | for ever |
 | `witn:{shared}:billing:open` | zset | drafts of open periods → end of the period in ms | biller | until closed |
@@ -216,7 +219,7 @@ class BillingKeys:
 
     __slots__ = (
         "balance", "base", "change_log", "first_numbers", "invoices", "lost_numbers", "notes", "numbers", "open",
-        "owner", "series", "series_dates", "state", "to_adjust", "to_issue",
+        "owner", "reversed", "series", "series_dates", "state", "to_adjust", "to_issue",
     )  # fmt: skip
 
     def __init__(self, prefix: str) -> None:
@@ -228,6 +231,7 @@ class BillingKeys:
         self.open = f"{base}:open"
         self.to_issue = f"{base}:to_issue"
         self.to_adjust = f"{base}:to_adjust"
+        self.reversed = f"{base}:reversed"
         self.balance = f"{base}:balance"
         self.change_log = GlobalKeys(prefix).changes
         self.series = f"{base}:series"
@@ -257,6 +261,12 @@ class BillingKeys:
 
     def changes(self, id_: str) -> str:
         return f"{self.base}:changes:{id_}"
+
+    def reversals(self, id_: str) -> str:
+        return f"{self.base}:reversals:{id_}"
+
+    def pending_reversals(self, id_: str) -> str:
+        return f"{self.base}:pending_reversals:{id_}"
 
     def payments(self, id_: str) -> str:
         return f"{self.base}:payments:{id_}"

@@ -9,7 +9,9 @@ from msgspec import Struct
 
 from witnd.app.errors import Refused, checked_cursor, invalid, invalid_cursor, not_found
 from witnd.app.invoices.change import check_reason, do, reuse_error
+from witnd.app.invoices.reversals import collected_through
 from witnd.app.services import Services
+from witnd.billing.reversals import pending_reversals, reversed_rows
 from witnd.domain.invoices import cancel as cancelling
 from witnd.domain.invoices import issue as issuing
 from witnd.domain.invoices.invoice import Invoice
@@ -182,13 +184,26 @@ async def issue(
     if date is not None:
         check_date(date)
     series, catalogue = invoice_series(services.config.billing), await services.learned()
+    # Without a running daemon, reversals after the period are not collected.
+    through = await collected_through(services) or invoice.end
+    pending = await pending_reversals(services.invoices, invoice, through)
 
     def decide(seen: Snapshot) -> Decision:
-        terms = issue_terms(catalogue, seen.invoice, seen.at)
-        dates = seen.last_dates
-        return issuing.issue(seen.invoice, seen.balance, series, seen.at, terms, date=date, last_dates=dates)
+        return issuing.issue(
+            seen.invoice,
+            seen.balance,
+            series,
+            seen.at,
+            issue_terms(catalogue, seen.invoice, seen.at),
+            through=through,
+            reversed_=reversed_rows(catalogue, seen, pending),
+            first_reversal=seen.first_reversal,
+            date=date,
+            last_dates=seen.last_dates,
+        )
 
-    done = await do(services, author, invoice, "issue", decide, dry_run=dry_run)
+    rows = [one.row.id for one in pending]
+    done = await do(services, author, invoice, "issue", decide, rows=rows, dry_run=dry_run)
     if isinstance(done, Operation) and done.repeated and date not in (None, done.invoice.issue_date):
         raise reuse_error(author, f"issued this invoice on {done.invoice.issue_date}")
     return done

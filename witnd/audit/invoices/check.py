@@ -13,10 +13,11 @@ from witnd.audit.invoices.credits import InvoiceCredits, check_credited_rows, ch
 from witnd.audit.invoices.heads import check_head, check_references
 from witnd.audit.invoices.lines import CONTENT, Content, LineStreams, Positions, StreamLine, line_content, row_content
 from witnd.audit.invoices.pricing import GroupUnits, Prices, Pricing
+from witnd.audit.invoices.reversals import check_reversals, read_reversals
 from witnd.audit.invoices.rows import RowTotals, count_rows
 from witnd.audit.invoices.snapshot import InvoiceSnapshot
-from witnd.audit.invoices.tax_checks import TaxPoint, check_taxes
-from witnd.audit.invoices.taxes import RowTaxes
+from witnd.audit.invoices.tax.checks import TaxPoint, check_taxes
+from witnd.audit.invoices.tax.recompute import RowTaxes
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import Invoice, Row, edition_id
 from witnd.domain.invoices.manual import manual_rows
@@ -55,12 +56,13 @@ class AuditPoint(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """The amount added when the period closed, whether the customer's balance is missing, and the number and date of
-    each document."""
+    """The amount added when the period closed, whether the customer's balance is missing, the number and date of each
+    document, and whether outcomes on it were reversed."""
 
     added: Decimal
     balance_missing: bool
     documents: list[tuple[str, str]]
+    has_reversals: bool
 
 
 class InvoiceChecker:
@@ -92,9 +94,12 @@ class InvoiceChecker:
         if snapshot.credits or snapshot.credited or invoice.notes or invoice.credited or invoice.noted:
             credits_ = await check_credits(self._reads, keys, invoice, findings)
         given = credits_.rows
+        reversals = await read_reversals(self._reads, keys, snapshot, findings)
         units = GroupUnits(point.prices) if invoice.closed and not self._quick else None
         taxes = RowTaxes(point.prices, [*given, *(one.row for one in invoice.overrides)])
-        row_totals = await count_rows(invoice, self._lists(snapshot, findings), given, units, taxes, findings)
+        wanted = {*given, *reversals.rows}
+        row_totals = await count_rows(invoice, self._lists(snapshot, findings), wanted, units, taxes, findings)
+        check_reversals(snapshot, reversals, row_totals.wanted, credits_, point.calendar, findings)
         manual = {row.id: row for row in manual_rows(invoice)}
         check_credited_rows(given, manual | row_totals.wanted, findings)
         check_taxes(keys, snapshot, TaxPoint(point.catalogue, taxes, credits_), findings)
@@ -113,7 +118,7 @@ class InvoiceChecker:
         if await self._has_changed(invoice):
             return None
         added = difference(row_totals.subtotal, row_totals.at_settlement)
-        return CheckResult(added, not balance, _documents(invoice, credits_.notes))
+        return CheckResult(added, not balance, _documents(invoice, credits_.notes), bool(reversals.all))
 
     def _set(self, name: str, value: object, invoice: Invoice) -> str:
         return command_remedy("HSET", self._keys.invoice(invoice.id), name, value)

@@ -10,7 +10,7 @@ from witnd.audit.findings import RESTORE, UNREADABLE, Findings, command_remedy, 
 from witnd.audit.invoices.snapshot import decode_score
 from witnd.domain.invoices.credit import CREDITABLE
 from witnd.domain.invoices.invoice import Invoice, Row, edition_id, row_id
-from witnd.domain.invoices.operations import CreditNote, note_id
+from witnd.domain.invoices.operations import CreditNote, note_ids
 from witnd.domain.values.money import exact_sum, plain
 from witnd.store.invoices.codec import encode_row
 from witnd.store.invoices.note_codec import decode_note
@@ -58,8 +58,9 @@ async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findi
         if len(page) < PAGE:
             break
     found.drafted = {row: one.amount for row, one in given.items()}
+    all_notes = note_ids(invoice)
     for at in range(0, invoice.notes, NOTES_CHUNK):
-        ids = [note_id(invoice.id, number) for number in range(at, min(at + NOTES_CHUNK, invoice.notes))]
+        ids = all_notes[at : at + NOTES_CHUNK]
         for note in await _notes(reads, keys, invoice, ids, findings):
             found.notes.append(note)
             _add_credits(invoice, given, note.rows, findings)

@@ -3,14 +3,25 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
-from witnd.domain.invoices.operations import note_id
+from witnd.audit.findings import FOREIGN_WRITE, RESTORE, UNREADABLE, Findings, command_remedy
+from witnd.domain.invoices.operations import note_ids
+from witnd.store.invoices.codec import decode_invoice
 from witnd.store.journal.marks import series_numbers
 from witnd.store.keys import BillingKeys
 from witnd.store.query.reads import PAGE, Command, Reads
 
 # Names of the keys of one invoice.
-_INVOICE_KEYS: Final = ("rows", "row_ids", "lines", "credits", "credited", "changes", "payments")
+_INVOICE_KEYS: Final = (
+    "rows",
+    "row_ids",
+    "lines",
+    "credits",
+    "credited",
+    "changes",
+    "payments",
+    "reversals",
+    "pending_reversals",
+)
 
 
 async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings: Findings) -> None:
@@ -32,7 +43,8 @@ async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings:
         await _check_listed(reads, papers, findings)
         await _check_invoice_keys(reads, keys, partitions, own, findings)
     lists = (
-        ("open drafts", keys.open), ("drafts to be issued", keys.to_issue), ("drafts with manual lines", keys.to_adjust)
+        ("open drafts", keys.open), ("drafts to be issued", keys.to_issue),
+        ("drafts with manual lines", keys.to_adjust), ("reversed invoices", keys.reversed),
     )  # fmt: skip
     for what, zset in lists:
         async for page in reads.scan_scores(zset):
@@ -111,10 +123,15 @@ async def _check_note(reads: Reads, keys: BillingKeys, id_: str, findings: Findi
         remedy = command_remedy("ZREM", keys.notes, id_)
         findings.differ(f"{id_} in the list of notes", "a credit note", "none", remedy)
         return
-    count = (await _results(reads, ("HGET", keys.invoice(invoice.decode()), "notes")))[0]
-    notes = int(count) if count is not None and count.isdigit() else 0
-    if all(note_id(invoice.decode(), number) != id_ for number in range(notes)):
-        findings.differ(f"credit note {id_}", f"one of the {notes} of invoice {invoice.decode()}", "another", RESTORE)
+    flat = (await _results(reads, ("HGETALL", keys.invoice(invoice.decode()))))[0] or []
+    try:
+        head = decode_invoice(invoice.decode(), {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
+    except UNREADABLE:
+        return  # reported with the invoice
+    ids = [] if head is None else note_ids(head)
+    if id_ not in ids:
+        expected = f"one of the {len(ids)} of invoice {invoice.decode()}"
+        findings.differ(f"credit note {id_}", expected, "another", RESTORE)
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------

@@ -13,13 +13,14 @@ from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings
 from witnd.domain.invoices.invoice import Row
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.resolution import Line
+from witnd.domain.outcomes.reversal import ReversalLine
 from witnd.domain.values import instant
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.query.reads import PAGE, Entry, Reads, text_of
-from witnd.store.records.json_record import decode_record
 from witnd.store.records.line_position import LinePosition, line_digest
+from witnd.store.records.line_record import decode_line
 
 # Fields that a line and its row share. The last four only if the line has an amount.
 CONTENT: Final = (
@@ -73,6 +74,14 @@ def mark(content: Content) -> int:
     return int.from_bytes(blake2b(_pack(content), digest_size=16).digest())
 
 
+class StreamReversal(NamedTuple):
+    """A reversal entry with its stream position."""
+
+    partition: int
+    place: EntryId
+    line: ReversalLine
+
+
 class _Source:
     """The stream of one partition: its buffer and the last entry read."""
 
@@ -87,9 +96,11 @@ class _Source:
 
 
 class LineStreams:
-    """Yields each line once. `until` limits the positions and may grow between calls."""
+    """Yields each line once. `until` limits the positions and may grow between calls. `reversals` are the reversal
+    entries that were read so far and not taken away."""
 
     def __init__(self, reads: Reads, partitions: Sequence[Keys], findings: Findings) -> None:
+        self.reversals: list[StreamReversal] = []
         self._reads = reads
         self._findings = findings
         self._sources = [_Source(keys) for keys in partitions]
@@ -137,6 +148,9 @@ class LineStreams:
             source.after = entries[-1][0] if len(entries) == PAGE else last
             for entry in entries:
                 item = _read(source.keys.partition, entry)
+                if isinstance(item, StreamReversal):
+                    self.reversals.append(item)
+                    continue
                 if isinstance(item, str):
                     at = f"{source.keys.lines} {text_of(entry[0])}"
                     self._findings.differ(f"line at {at}", "one that witnd wrote", item, FOREIGN_WRITE)
@@ -161,11 +175,13 @@ class LineStreams:
         )
 
 
-def _read(partition: int, entry: Entry) -> StreamLine | str:
-    """Return a line, or why it is unreadable."""
+def _read(partition: int, entry: Entry) -> StreamLine | StreamReversal | str:
+    """Return a line or a reversal, or why it is unreadable."""
     id_, fields = entry
     try:
-        line = decode_record(fields[1], Line, "it")
+        line = decode_line(fields[1], "it")
+        if isinstance(line, ReversalLine):
+            return StreamReversal(partition, id_, line) if line.accepted_at >= line.billed_at else "before its line"
         return StreamLine(partition, id_, line.billed_at, line)
     except Unsafe as wrong:
         return wrong.reason

@@ -11,7 +11,8 @@ from witnd.domain.pricing.charge import PeriodCharges, charges
 from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.rating import OutcomePrice, rate_at_settlement
-from witnd.domain.values.money import exact_sum, minor_text, plain
+from witnd.domain.values import instant
+from witnd.domain.values.money import difference, exact_sum, minor_text, plain
 
 _ZERO: Final = Decimal(0)
 _PRICED: Final = ("price_per_unit", "amount", "amount_exact", "working")
@@ -48,7 +49,7 @@ class GroupUnits:
 
     def add(self, row: Row) -> None:
         price = self._prices.find(row.price_hash) if row.kind == "outcome" else None
-        if price is None:
+        if price is None or row.reversed_at is not None:
             return
         position = self._positions.setdefault(GroupKey.of(price), Position())
         if price.is_rated_at_close:
@@ -67,6 +68,7 @@ class Pricing:
 
     def __init__(self, invoice: Invoice, prices: Prices, units: GroupUnits, findings: Findings) -> None:
         self.subtotal = _ZERO
+        self._reversed = _ZERO  # the part of reversed rows, on which no commitment acts
         self._invoice = invoice
         self._prices = prices
         self._units = units
@@ -83,10 +85,13 @@ class Pricing:
         meter, _ = self._meters.get(group) or (GroupMeter(self._units.charged(group)), price)
         self._meters[group] = meter, price
         if price.is_rated_at_close:
-            rated = meter.add(price, unit)
+            rated = meter.add(price, unit) if row.reversed_at is None else _reversed(price, row)
         else:
             rated = rate_at_settlement(price, unit)
-            meter.settle(unit, rated.amount, rated.exact)
+            if row.reversed_at is None:
+                meter.settle(unit, rated.amount, rated.exact)
+            else:
+                self._reversed = exact_sum((self._reversed, rated.amount))
         self.subtotal = exact_sum((self.subtotal, rated.amount))
         must = _price_fields(price, rated)
         if must == tuple(getattr(row, name) for name in _PRICED):
@@ -111,7 +116,7 @@ class Pricing:
         must = {row.id: row for row in self._adjustments()}
         self.subtotal = exact_sum((self.subtotal, *(Decimal(row.amount or 0) for row in must.values())))
         if (due := self._prices.charges_of(self._invoice)) is not None:
-            more = charges(due, self.subtotal)
+            more = charges(due, difference(self.subtotal, self._reversed))
             must |= {row.id: row for row in [charge_row(edition_id(self._invoice, 1), one) for one in more]}
             self.subtotal = exact_sum((self.subtotal, *(one.amount for one in more)))
         stored: dict[str, Row] = {}
@@ -138,6 +143,13 @@ class Pricing:
 
 def _unit(row: Row) -> Decimal:
     return Decimal(row.unit or 0)
+
+
+def _reversed(price: Price, row: Row) -> OutcomePrice:
+    """Return the price of an outcome that was reversed within its period."""
+    zero = minor_text(_ZERO, price.exponent)
+    working = {"kind": "reversed", "reversed_at": instant.render(row.reversed_at or 0), "unit": row.unit}
+    return OutcomePrice(None, _ZERO, Decimal(zero), working | {"exact": "0", "rounded": zero})
 
 
 def _price_fields(price: Price, rated: OutcomePrice) -> tuple[Any, ...]:

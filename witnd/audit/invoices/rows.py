@@ -1,6 +1,6 @@
 """Audit the rows of one invoice: their order and their sums. `pricing` recalculates their amounts."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from witnd.audit.findings import RESTORE, Findings
 from witnd.audit.invoices.lines import mark, row_content
 from witnd.audit.invoices.pricing import GroupUnits
-from witnd.audit.invoices.taxes import RowTaxes
+from witnd.audit.invoices.tax.recompute import RowTaxes
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum
@@ -35,12 +35,13 @@ class RowTotals(Struct, kw_only=True):
 async def count_rows(
     invoice: Invoice,
     lists: Sequence[AsyncIterator[list[Row]]],
-    asked: Mapping[str, object],
+    wanted: Container[str],
     units: GroupUnits | None,
     taxes: RowTaxes,
     findings: Findings,
 ) -> RowTotals:
-    """Sum the rows of each list, the `units` of their groups and their `taxes`, and check their order."""
+    """Sum the rows of each list, the `units` of their groups and their `taxes`, and check their order. `wanted`: the
+    ids of rows to keep."""
     row_totals = RowTotals()
     for pages in lists:
         last: tuple[int, bytes] = (0, b"")
@@ -53,7 +54,7 @@ async def count_rows(
                     findings.differ(f"row {row.id}", "none", f"a {row.kind}", RESTORE, key=row.outcome_key or "")
                 else:
                     adjusting = True
-                if row.id in asked:
+                if row.id in wanted:
                     row_totals.wanted[row.id] = row
                 if units is not None:
                     units.add(row)

@@ -18,6 +18,7 @@ from witnd.audit.invoices.check import AuditPoint, InvoiceChecker, LineTotals
 from witnd.audit.invoices.indexes import SeriesDates, check_keys, check_numbers
 from witnd.audit.invoices.lines import LineStreams, StreamLine, check_positions, line_content, mark
 from witnd.audit.invoices.pricing import Prices
+from witnd.audit.invoices.reversals import StreamReversals
 from witnd.audit.invoices.snapshot import (
     COMMANDS_PER_INVOICE,
     END_OF_TIME,
@@ -105,6 +106,7 @@ class _Walk:
         self._revised: dict[str, LineTotals] = {}  # of revised invoices, whose other editions may come later
         self._ids: dict[tuple[str, str], str] = {}
         self._done: set[str] = set()
+        self._reversals = StreamReversals(reads, keys, self._streams, self.findings)
         self._due: set[str] = set()  # of customers with a fee or commitment
         self._looked_at = 0
 
@@ -120,6 +122,7 @@ class _Walk:
         elif (await self._reads.pipeline(("EXISTS", self._keys.invoices)))[0]:
             self.findings.differ("calendar of the biller", "one: there are invoices", "none", RESTORE)
         await self._count_waiting()
+        await self._reversals.check(self._state)
         if self.exact:
             self.sums.compare(self.findings)
             await self._dates.check(self.findings)
@@ -242,6 +245,8 @@ class _Walk:
                     continue
                 self.sums.add(snapshot.invoice, line_totals.settled, result.added)
                 self._dates.add(result.documents)
+                if result.has_reversals:
+                    self._reversals.expect(edition_id(snapshot.invoice, 1))
                 if result.balance_missing:
                     await self.balances.check(snapshot.invoice.customer_key, snapshot.invoice.currency)
                 if snapshot.invoice.revised_by is not None:

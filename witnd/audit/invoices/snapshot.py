@@ -19,7 +19,7 @@ from witnd.store.records.state_fields import StateFields
 
 # After every instant that witnd can write.
 END_OF_TIME: Final = 253_402_300_800_000
-COMMANDS_PER_INVOICE: Final = 10  # without those per partition
+COMMANDS_PER_INVOICE: Final = 13  # without those per partition
 
 
 class BillerSnapshot(NamedTuple):
@@ -48,6 +48,9 @@ class InvoiceSnapshot(Struct, frozen=True, kw_only=True):
     credited: int
     changes: int
     payments: list[bytes]
+    reversals: int
+    pending: list[bytes]  # outcome keys and instants of reversals that are not credited yet
+    reversed: int | None
     rows: list[int]  # per partition
 
 
@@ -78,6 +81,9 @@ def snapshot_commands(keys: BillingKeys, partitions: Sequence[int], ids: Sequenc
             ("HLEN", keys.credited(id_)),
             ("HLEN", keys.changes(id_)),
             ("LRANGE", keys.payments(id_), 0, -1),
+            ("HLEN", keys.reversals(id_)),
+            ("ZRANGE", keys.pending_reversals(id_), 0, -1, "WITHSCORES"),
+            ("ZSCORE", keys.reversed, id_),
             *(("LLEN", keys.rows(id_, number)) for number in partitions),
         )
     return commands
@@ -87,7 +93,8 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
     """Return the snapshot of an invoice, or why it is unreadable."""
     if any(isinstance(one, Exception) for one in answers):
         return "unreadable: one of its keys holds another type of data"
-    flat, listed, open_, to_issue, to_adjust, lines, credits_, credited, changes, payments, *rows = answers
+    flat, listed, open_, to_issue, to_adjust, lines, credits_, credited, changes, payments, *more = answers
+    reversals, pending, reversed_, *rows = more
     try:
         invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
     except UNREADABLE:
@@ -107,6 +114,9 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
         credited=credited,
         changes=changes,
         payments=payments,
+        reversals=reversals,
+        pending=pending,
+        reversed=decode_score(reversed_),
         rows=rows,
     )
 

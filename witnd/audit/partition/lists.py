@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from witnd.audit.scope import LineSum, RepairedLine, Scope
+from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import Line, resolve
+from witnd.domain.outcomes.reversal import reverse
 from witnd.domain.values import money
+from witnd.domain.webhooks.notification import REVERSED
 from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.query.reads import FATES, Entry, text_of
 from witnd.store.records.codec import OutcomeRecord, held_record
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.json_record import decode_record
+from witnd.store.records.line_record import LineEntry
 from witnd.store.records.score import score_to_int
 
 _json = msgspec.json.Encoder().encode
@@ -107,11 +111,18 @@ async def check_resolutions(scope: Scope) -> None:
         for key, said, record in await _with_records(scope, "resolution", page):
             if key in scope.damaged:
                 continue
+            outcome = None if record is None else scope.outcome(key, record)
+            if said.get("type") == REVERSED:
+                totals.reversal_entries += 1
+                totals.reversal_entries_mark += int(said["id"], 16)
+                if scope.precise:
+                    scope.reversed[key] += 1
+                _check_reversal(scope, key, "reversal", outcome, 0, said)
+                continue
             totals.resolutions += 1
             totals.resolutions_found_mark += int(said["id"], 16)
             if scope.precise:
                 scope.resolved[key] += 1
-            outcome = None if record is None else scope.outcome(key, record)
             if outcome is None or not outcome.is_final:
                 found = "no outcome" if outcome is None else outcome.status
                 scope.differ(key, "outcome of a resolution", "CONFIRMED or FAILED", found)
@@ -124,14 +135,23 @@ async def check_lines(scope: Scope) -> None:
     async for page in scope.reads.entries(scope.keys.lines):
         _check_numbers(scope, page)
         for key, said, record in await _with_records(scope, "line", page):
-            _add(scope, said)
+            is_reversal = said["kind"] == "reversal"
+            if not is_reversal:
+                _add(scope, said)
             if key in scope.damaged:
+                continue
+            outcome = None if record is None else scope.outcome(key, record)
+            if is_reversal:
+                totals.reversal_lines += 1
+                totals.reversal_lines_mark += int(said["id"], 16)
+                if scope.precise:
+                    scope.corrected[key] += 1
+                _check_reversal(scope, key, "reversal of a line", outcome, 1, said)
                 continue
             totals.lines += 1
             totals.lines_found_mark += int(said["id"], 16)
             if scope.precise:
                 scope.billed[key] += 1
-            outcome = None if record is None else scope.outcome(key, record)
             line = resolve(outcome)[1] if outcome is not None and outcome.is_final else None
             if line is None:
                 found = "no outcome" if outcome is None else outcome.status
@@ -139,6 +159,17 @@ async def check_lines(scope: Scope) -> None:
             else:
                 _note_repair(scope, line)
                 _compare_members(scope, key, "line", line, said)
+
+
+def _check_reversal(
+    scope: Scope, key: str, what: str, outcome: Outcome | None, stream: int, said: dict[str, Any]
+) -> None:
+    """Compare an entry of the stream of resolutions (0) or of lines (1) with the reversal of its outcome."""
+    if outcome is None or outcome.reversed_by is None:
+        found = "no outcome" if outcome is None else f"{outcome.status}, not reversed"
+        scope.differ(key, f"outcome of a {what}", "CONFIRMED and reversed", found)
+    else:
+        _compare_members(scope, key, what, reverse(outcome)[stream], said)
 
 
 def _check_numbers(scope: Scope, page: Sequence[Entry]) -> None:
@@ -184,8 +215,7 @@ async def _with_records(
             raw = dict(zip(fields[::2], fields[1::2], strict=True))[b"data"]
             said = decode_record(raw, dict[str, Any], f"{what} {text_of(entry)}")
             said.pop("v", None)
-            if what == "line":
-                msgspec.convert(said, Line)
+            if what == "line" and isinstance(msgspec.convert(said, cast("type[LineEntry]", LineEntry)), Line):
                 Decimal(said["amount"] or 0)
             int(said["id"], 16)
             read_.append((said["outcome_key"], said))

@@ -24,13 +24,35 @@ async def check_log(scope: Scope, cursor: EntryId, lineage: Lineage) -> None:
         scope.totals.log_entries += len(events)
         if scope.quick:
             continue
+        late: list[tuple[EntryId, Event]] = []
         for (entry, fields), fate in zip(events, await _fates(scope, events), strict=True):
-            if fate is None:
-                _add_applied(scope, entry, read(fields))
+            if fate is None or fate.fate == "reversed":
+                _add_recorded(scope, entry, read(fields))
+            elif fate.fate == "late" and isinstance(event := read(fields), Event):
+                late.append((entry, event))
+        await _check_late(scope, late)
 
 
-def _add_applied(scope: Scope, entry: EntryId, event: Item) -> None:
-    """Add an event without a fate, which must be in the history of its outcome."""
+async def _check_late(scope: Scope, events: Sequence[tuple[EntryId, Event]]) -> None:
+    """Check that no late event should have reversed its outcome."""
+    if not events:
+        return
+    names = [scope.home(event.key).outcome(event.key) for _, event in events]
+    [records] = await scope.reads.pipeline(("MGET", *names))
+    for (entry, event), raw in zip(events, records, strict=True):
+        record = None if event.key in scope.damaged else scope.record(event.key, raw)
+        outcome = None if record is None else scope.outcome(event.key, record)
+        if outcome is None or (outcome.reversed_by is not None and outcome.reversed_by < entry):
+            continue
+        terms = outcome.contract.reversal
+        if terms is None or event.action not in terms["on"] or outcome.status != "CONFIRMED":
+            continue
+        if entry[0] < outcome.settles_at + int(terms["window"]) * 1000:
+            scope.differ(event.key, f"fate of {text_of(entry)}", "reversed", "late")
+
+
+def _add_recorded(scope: Scope, entry: EntryId, event: Item) -> None:
+    """Add an event that must be in the history of its outcome, or be what reversed it."""
     if not isinstance(event, Event):
         scope.differ("", f"fate of {text_of(entry)}", "rejected", "none")
         return

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from witnd.audit.scope import Scope
 from witnd.domain.values import money
-from witnd.store.partition.days import AT_CLOSE, OPENED, day_of
+from witnd.store.partition.days import AT_CLOSE, OPENED, REVERSED, day_of
 from witnd.store.query.reads import Command
 from witnd.store.records.codec import OutcomeRecord
 from witnd.store.records.score import score_to_int
@@ -69,6 +69,7 @@ async def check_days(scope: Scope, dates: Sequence[str]) -> None:
             ("CONFIRMED", day.confirmed),
             ("FAILED", day.missed),
             (AT_CLOSE, day.unrated),
+            (REVERSED, day.reversed),
         ):
             totals.days[name] += count
         for currency, amount in day.amounts.items():
@@ -91,11 +92,20 @@ def compare_lookups(scope: Scope) -> None:
         resolved = totals.statuses[status] + scope.damaged_count(status, also_on_hold=True)
         scope.compare("", f"{status} outcomes by day", resolved, totals.days[status])
     scope.compare("", "outcomes rated at close, by day", totals.unrated, totals.days[AT_CLOSE])
+    compare_reversals(scope, "reversed outcomes by day", totals.days[REVERSED])
     for currency in sorted(totals.sums.keys() | totals.day_money.keys()):
         known = totals.sums.get(currency)
         amount = "0" if known is None else money.plain(known.amount)
         found = money.plain(totals.day_money.get(currency, Decimal(0)))
         scope.compare("", f"confirmed {currency} by day", amount, found)
+
+
+def compare_reversals(scope: Scope, what: str, found: int) -> None:
+    """Compare a count with that of the reversed outcomes. Each unreadable one may be reversed too."""
+    least = scope.totals.reversals
+    most = least + scope.damaged_count("CONFIRMED", also_on_hold=True)
+    if not least <= found <= most:
+        scope.differ("", what, least if least == most else f"{least} to {most}", found)
 
 
 async def _records(scope: Scope, zset: str, names: Sequence[str]) -> list[tuple[str, int, OutcomeRecord | None]]:

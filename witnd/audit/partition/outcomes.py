@@ -1,6 +1,6 @@
 """Audit outcomes: recount each from its history, and check its deliveries."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -9,9 +9,10 @@ import msgspec
 from witnd.audit.scope import Scope
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.outcome import Outcome
-from witnd.domain.outcomes.recount import Recount
-from witnd.domain.outcomes.report import deliveries
+from witnd.domain.outcomes.recount import Recount, reversal_differences
+from witnd.domain.outcomes.report import deliveries, reversal_deliveries
 from witnd.domain.outcomes.resolution import derived_id, resolve
+from witnd.domain.outcomes.reversal import reverse
 from witnd.domain.values import instant
 from witnd.domain.webhooks.message import Delivery
 from witnd.fold.history import HistoryItem, decode_history
@@ -63,6 +64,12 @@ def _count_outcome(scope: Scope, key: str, record: OutcomeRecord) -> None:
         totals.lines_mark += int(derived_id("line", key), 16)
         if scope.precise:
             scope.billed[key] -= 1
+    if record.reversal:
+        totals.reversals += 1
+        totals.reversals_mark += int(derived_id("reversal", key), 16)
+        if scope.precise:
+            scope.reversed[key] -= 1
+            scope.corrected[key] -= 1
 
 
 async def _recount(scope: Scope, names: Sequence[str]) -> None:
@@ -95,6 +102,8 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
             if length <= FIRST_ITEMS:
                 history += record.items
             mark = _add_history(key, counted, [decode_history(item) for item in history[: record.events]])
+            if record.reversal:
+                mark += _add_history(key, None, [decode_history(record.reversal)])
             if length > FIRST_ITEMS:
                 async for page in scope.reads.history(keys, key, most=record.events, skip=FIRST_ITEMS):
                     mark += _add_history(key, counted, page)
@@ -110,6 +119,9 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
             continue
         for one in counted.differences(record):
             scope.differ(key, one.what, one.expected, one.found)
+        if record.reversal:
+            for one in reversal_differences(outcome.contract, record, decode_history(record.reversal)):
+                scope.differ(key, one.what, one.expected, one.found)
         _check_terms(scope, outcome, counted.opened_at)
         bound = None if outcome.is_final else record.indexed_deadline
         scope.compare(key, "stored deadline", bound, None if due is None else score_to_int(due))
@@ -165,10 +177,13 @@ def _check_terms(scope: Scope, outcome: Outcome, opened_at: int) -> None:
 # -- deliveries ----------------------------------------------------------------------------------
 
 
-def _deliveries(scope: Scope, outcome: Outcome) -> Iterable[Delivery]:
-    """Return the expected deliveries of a final outcome."""
+def _deliveries(scope: Scope, outcome: Outcome) -> list[Delivery]:
+    """Return the expected deliveries of a final outcome, and of its reversal."""
     resolution, line = resolve(outcome)
-    return deliveries(scope.catalogue, outcome, resolution, line)
+    found = list(deliveries(scope.catalogue, outcome, resolution, line))
+    if outcome.reversed_by is not None:
+        found += reversal_deliveries(scope.catalogue, outcome, reverse(outcome)[1])
+    return found
 
 
 async def _check_deliveries(scope: Scope, told: Sequence[Delivery]) -> None:

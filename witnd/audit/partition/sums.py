@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from witnd.audit.partition.lookups import compare_lookups
+from witnd.audit.partition.lookups import compare_lookups, compare_reversals
 from witnd.audit.scope import Scope, accepted_count
 from witnd.domain.outcomes.outcome import STATUSES
 from witnd.store.query.reads import FATES
@@ -31,19 +31,32 @@ def check_sums(scope: Scope, counters: Mapping[str, int], *, complete: bool, tri
         found = counters.get(status, 0)
         expected = totals.statuses[status] + scope.damaged_count(status, also_on_hold=False)
         scope.compare("", f"counter of {status} outcomes", expected, found)
+    compare_reversals(scope, "events that reversed an outcome", totals.fates["reversed"])
     if complete:
         scope.compare("", "events of the log", accepted_count(totals.fates), totals.log_entries)
         if not scope.quick and totals.log_mark != totals.history_mark:
-            _report_histories(scope, "applied events", scope.log_marks, scope.history_marks)
+            _report_histories(scope, "recorded events", scope.log_marks, scope.history_marks)
+    _check_streams(scope, trimmed)
+    compare_lookups(scope)
+
+
+def _check_streams(scope: Scope, trimmed: Mapping[str, int]) -> None:
+    """Compare the streams of resolutions and lines with the outcomes that require their entries."""
+    totals = scope.totals
     finals = totals.statuses["CONFIRMED"] + totals.statuses["FAILED"]
     if not (trimmed["resolutions"] and scope.damaged):  # their outcomes are unknown
-        scope.compare("", "resolutions", finals, totals.resolutions + trimmed["resolutions"])
+        entries = totals.resolutions + totals.reversal_entries + trimmed["resolutions"]
+        scope.compare("", "resolutions", finals + totals.reversals, entries)
     if not trimmed["resolutions"] and totals.resolutions_mark != totals.resolutions_found_mark:
         _report_counts(scope, "resolutions", scope.resolved)
+    if not trimmed["resolutions"] and totals.reversals_mark != totals.reversal_entries_mark:
+        _report_counts(scope, "reversals", scope.reversed)
     scope.compare("", "invoice lines", totals.statuses["CONFIRMED"], totals.lines)
     if totals.lines_mark != totals.lines_found_mark:
         _report_counts(scope, "invoice lines", scope.billed)
-    compare_lookups(scope)
+    scope.compare("", "reversals of invoice lines", totals.reversals, totals.reversal_lines)
+    if totals.reversals_mark != totals.reversal_lines_mark:
+        _report_counts(scope, "reversals of invoice lines", scope.corrected)
 
 
 def _report_histories(scope: Scope, what: str, expected: Counter[str], found: Counter[str]) -> None:

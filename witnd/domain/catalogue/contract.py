@@ -19,9 +19,10 @@ from witnd.domain.catalogue.terms.grades import (
     read_grades,
     without_replaced,
 )
+from witnd.domain.catalogue.terms.reversal import REVERSAL, Reversal, read_reversal
 from witnd.domain.catalogue.terms.timers import Timer, read_timers, timers_ms
 from witnd.domain.values.canonical import digest
-from witnd.domain.values.fields import Table, short_repr
+from witnd.domain.values.fields import Table, short_repr, whole_number
 from witnd.domain.values.mistake import Mistake
 
 METHODS = ("first", "last", "min", "max", "sum")
@@ -29,16 +30,17 @@ MIN_PERIOD = 1
 MAX_PERIOD = 15_552_000  # 180 days
 DEFAULT_PERIOD = 259_200  # 72 hours
 
-FIELDS = ("name", "settlement_period", "attribution_method", "condition", GRADES, "timers")
+FIELDS = ("name", "settlement_period", "attribution_method", "condition", GRADES, "timers", REVERSAL)
 # Absent from the content and its digest if they are not given. A contract has a condition or grades.
-OPTIONAL_FIELDS = ("condition", GRADES, "timers")
+OPTIONAL_FIELDS = ("condition", GRADES, "timers", REVERSAL)
 
 
 class Contract(Struct, frozen=True, kw_only=True, eq=False):
     """`condition` is canonical, `settlement_period` in seconds. Contracts with equal content are equal.
 
     With `grades`, the condition is true while any grade's condition is. `timers` has the period in seconds after events
-    with an action, or `KEEP`; `timers_ms` has None for `KEEP`.
+    with an action, or `KEEP`; `timers_ms` has None for `KEEP`. `reversal` has the window in seconds, and the actions
+    that reverse a confirmed outcome within it.
     """
 
     agent: str
@@ -48,10 +50,13 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
     condition: list[dict[str, Any]]
     grades: tuple[Grade, ...] | None = None
     timers: dict[str, Timer] | None = None
+    reversal: Reversal | None = None
     # Derived when the contract is created.
     hash: str = ""
     settlement_ms: int = 0
     timers_ms: dict[str, int | None] | None = None
+    reversal_ms: int = 0
+    reversing: frozenset[str] = frozenset()
     rule: Rule = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -63,9 +68,15 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
             force_setattr(self, "rule", compile_grades([grade["condition"] for grade in self.grades]))
             force_setattr(self, "condition", as_condition(self.grades))
         force_setattr(self, "settlement_ms", self.settlement_period * 1000)
-        if not self.timers:  # a customer's own empty table removes the agent's timers
+        # A customer's own empty table removes what the agent has.
+        if not self.timers:
             force_setattr(self, "timers", None)
+        if not self.reversal:
+            force_setattr(self, "reversal", None)
         force_setattr(self, "timers_ms", None if self.timers is None else timers_ms(self.timers))
+        if self.reversal is not None:
+            force_setattr(self, "reversal_ms", self.reversal["window"] * 1000)
+            force_setattr(self, "reversing", frozenset(self.reversal["on"]))
         force_setattr(self, "hash", digest(self.content | {"agent": self.agent}))
 
     @classmethod
@@ -89,7 +100,8 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
             content["condition"] = self.condition
         else:
             content[GRADES] = list(self.grades)
-        return content if self.timers is None else content | {"timers": self.timers}
+        given = {"timers": self.timers, REVERSAL: self.reversal}
+        return content | {name: table for name, table in given.items() if table is not None}
 
     def grade_at(self, index: int | None) -> str | None:
         """Return the key of a grade by its place, or None."""
@@ -110,6 +122,8 @@ def read_agent(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[M
     content |= _read_rule(table, is_required=True)
     if (timers := read_timers(table)) is not None:
         content["timers"] = timers
+    if (reversal := read_reversal(table)) is not None:
+        content[REVERSAL] = reversal
     return content, table.mistakes
 
 
@@ -134,6 +148,8 @@ def read_own_terms(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake
     terms |= _read_rule(table, is_required=False)
     if (timers := read_timers(table, allow_empty=True)) is not None:
         terms["timers"] = timers
+    if (reversal := read_reversal(table, allow_empty=True)) is not None:
+        terms[REVERSAL] = reversal
     if len(terms) == 1 and isinstance(raw, Mapping) and not table.mistakes:
         table.mistakes.append(Mistake(path, "changes nothing; write one of " + ", ".join(FIELDS) + ", or remove it"))
     return terms, table.mistakes
@@ -147,14 +163,14 @@ def _period(table: Table) -> int:
     value = table.get("settlement_period")
     if value is None:
         return DEFAULT_PERIOD
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, bool) or not whole or not isinstance(value, int | float):
+    seconds = whole_number(value)
+    if seconds is None:
         problem = f"is {short_repr(value)}; write whole seconds without quotes"
-    elif not MIN_PERIOD <= value <= MAX_PERIOD:
+    elif not MIN_PERIOD <= seconds <= MAX_PERIOD:
         limits = f"{MIN_PERIOD} to {MAX_PERIOD} (180 days)"
         problem = f"is {short_repr(value)}; write whole seconds from {limits}"
     else:
-        return int(value)
+        return seconds
     table.refuse("settlement_period", problem)
     return DEFAULT_PERIOD
 

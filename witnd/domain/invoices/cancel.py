@@ -65,6 +65,7 @@ def _next_edition(invoice: Invoice) -> Invoice:
         unrated=invoice.unrated,
         subtotal=invoice.subtotal,
         closed=True,
+        reversed=invoice.reversed,
         sums=invoice.sums,
         credited=invoice.credited,
         credit_sums=invoice.credit_sums,

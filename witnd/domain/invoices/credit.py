@@ -68,39 +68,71 @@ def credit(
     """
     if (wrong := reason_refusal(reason)) is not None:
         return wrong
-    rows: list[Row] = []
-    credited: dict[str, Decimal] = {}
-    after = invoice
+    credits_ = Credits(invoice, at)
     for item in items:
-        amount = _item_amount(after, item, table)
+        amount = _item_amount(credits_.after, item, table)
         if isinstance(amount, Refusal):
             return amount
-        text = minor_text(amount.copy_negate(), invoice.digits)
-        rows.append(_credit_row(invoice, item, text, reason, at))
-        credited[item.row.id] = exact_sum((item.credited, amount))
-        after = _with_credit(after, item, amount)
+        credits_.add(item, amount, reason)
     if invoice.status == "draft":
-        after = with_discounts(replace(after, revision=invoice.revision + 1), table)
-        return Change(operation="credit", before=invoice, after=after, credited=credited, rows=tuple(rows))
-    note = _credit_note(invoice, after, reason, tuple(rows))
-    after = replace(
-        after,
-        revision=invoice.revision + 1,
-        noted=plus(invoice.noted, note.total),
-        notes_applied=plus(invoice.notes_applied, note.applied),
-        notes=invoice.notes + 1,
-    )
-    return Change(
-        operation="note",
-        before=invoice,
-        after=with_payment_status(after),
-        series=series.name_at(at),
-        first=series.first,
-        until=end_of_day(at),
-        balance=plus(balance, note.to_balance) if note.to_balance else None,
-        credited=credited,
-        note=note,
-    )
+        return credits_.rows_change(table)
+    return credits_.note_change(reason, balance, series)
+
+
+class Credits:
+    """Credits of an invoice's rows that are made together: `add` each, then build their change. `after` is the invoice
+    with those so far."""
+
+    def __init__(self, invoice: Invoice, at: int) -> None:
+        self.after = invoice
+        self._invoice = invoice
+        self._at = at
+        self._rows: list[Row] = []
+        self._credited: dict[str, Decimal] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def add(self, item: Item, amount: Decimal, reason: str) -> None:
+        """Credit an amount of a row, which must be possible."""
+        text = minor_text(amount.copy_negate(), self._invoice.digits)
+        self._rows.append(_credit_row(self._invoice, item, text, reason, self._at))
+        self._credited[item.row.id] = exact_sum((item.credited, amount))
+        self.after = _with_credit(self.after, item, amount)
+
+    def rows_change(self, table: TaxTable) -> Change:
+        """Return the change with credit rows on a draft."""
+        after = with_discounts(replace(self.after, revision=self._invoice.revision + 1), table)
+        return Change(
+            operation="credit",
+            before=self._invoice,
+            after=after,
+            credited=self._credited,
+            rows=tuple(self._rows),
+        )
+
+    def note_change(self, reason: str, balance: Decimal, series: Series, id_: str | None = None) -> Change:
+        """Return the change with a credit note of an issued invoice. `balance`: that of the customer before."""
+        invoice = self._invoice
+        note = _credit_note(invoice, self.after, reason, tuple(self._rows), id_)
+        after = replace(
+            self.after,
+            revision=invoice.revision + 1,
+            noted=plus(invoice.noted, note.total),
+            notes_applied=plus(invoice.notes_applied, note.applied),
+            notes=invoice.notes + 1,
+        )
+        return Change(
+            operation="note",
+            before=invoice,
+            after=with_payment_status(after),
+            series=series.name_at(self._at),
+            first=series.first,
+            until=end_of_day(self._at),
+            balance=plus(balance, note.to_balance) if note.to_balance else None,
+            credited=self._credited,
+            note=note,
+        )
 
 
 def _with_credit(invoice: Invoice, item: Item, amount: Decimal) -> Invoice:
@@ -252,7 +284,7 @@ def _stored_tax(invoice: Invoice, item: Item) -> str | None:
     return item.tax or invoice.issue_data.table.default
 
 
-def _credit_note(invoice: Invoice, after: Invoice, reason: str, rows: tuple[Row, ...]) -> CreditNote:
+def _credit_note(invoice: Invoice, after: Invoice, reason: str, rows: tuple[Row, ...], id_: str | None) -> CreditNote:
     """Return the credit note between two states of an invoice."""
     before = {one.tax_class: one for one in invoice.note_taxes}
     taxes = []
@@ -264,4 +296,4 @@ def _credit_note(invoice: Invoice, after: Invoice, reason: str, rows: tuple[Row,
         if taxable or tax:
             taxes.append(replace(now, taxable=taxable, tax=tax))
     amount = difference(after.noted_net, invoice.noted_net)
-    return note_for(invoice, amount, reason, rows, tuple(taxes), invoice.due or _ZERO)
+    return note_for(invoice, amount, reason, rows, tuple(taxes), invoice.due or _ZERO, id_)

@@ -52,6 +52,12 @@ class Row(Struct, frozen=True, kw_only=True):
     grade: str | None = None  # of an outcome, and of its credits
     tax: str | None = None  # its own tax key, if it is a recurring fee, commitment or manual line
     description: str | None = None  # of manual lines
+    reversed_at: int | None = None  # ms; of an outcome that was reversed before the end of its period
+
+    @property
+    def counted_unit(self) -> str | None:
+        """The quantity that counts for the price: 0 if the outcome was reversed before the end of its period."""
+        return "0" if self.reversed_at is not None else self.unit
 
     @property
     def billed_at(self) -> int:
@@ -76,6 +82,7 @@ class Invoice(Struct, frozen=True, kw_only=True):
     unrated: int  # outcome rows without an amount yet
     subtotal: Decimal  # the sum of the rows' amounts, without manual lines and credits
     closed: bool
+    reversed: int = 0  # outcome rows that were reversed before the end of the period
     sums: Sums | None = None  # by tax key; None until closed
     # The state after operations. `revision` counts them.
     revision: int = 0
@@ -92,6 +99,8 @@ class Invoice(Struct, frozen=True, kw_only=True):
     overrides: tuple[TaxOverride, ...] = ()
     total: Decimal | None = None  # the net sum and its tax; None until issued
     issue_data: IssueData | None = None  # None until issued
+    # Issuing took account of all reversals that were accepted before this instant (ms).
+    issued_through: int | None = None
     issue_date: str | None = None
     due_date: str | None = None
     # What pays it. The parts that were not applied to it are in the customer's balance.
@@ -101,6 +110,7 @@ class Invoice(Struct, frozen=True, kw_only=True):
     note_taxes: tuple[TaxRow, ...] = ()  # by credit notes, for each category and rate
     notes_applied: Decimal = Decimal(0)
     notes: int = 0  # number of credit notes
+    reversal_notes: dict[int, int] = {}  # those for reversals, by place: the start (ms) of the period of acceptance
     payments_total: Decimal = Decimal(0)  # of payments that are not reversed
     payments_applied: Decimal = Decimal(0)
     live_payments: int = 0  # number of payments that are not reversed

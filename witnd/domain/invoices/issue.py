@@ -1,6 +1,6 @@
 """Issue a closed draft. This fixes its parties, taxes, total and dates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -22,6 +22,7 @@ from witnd.domain.invoices.operations import (
     invoice_label,
     with_payment_status,
 )
+from witnd.domain.invoices.reversals import Reversed, credit_rows
 from witnd.domain.invoices.tax import available, reduced, tax_rows, tax_sum, untaxed
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, plain, plus
@@ -36,6 +37,9 @@ def issue(
     at: int,
     terms: IssueTerms,
     *,
+    through: int | None = None,
+    reversed_: Sequence[Reversed] = (),
+    first_reversal: int | None = None,
     date: str | None = None,
     last_dates: Mapping[str, str] = _NO_DATES,
 ) -> Decision:
@@ -43,26 +47,23 @@ def issue(
     covers. If nothing remains due, it is paid.
 
     `at` is the server's clock in ms. `date`: an earlier issue date than today. `last_dates`: the latest date in each
-    series.
+    series. `through`: all reversals that were accepted before this instant (ms), by default the end of the period, are
+    credited on the draft. `reversed_` are those that are not credited yet, and `first_reversal` is the earliest of
+    them, as the store has it now.
     """
-    if invoice.status == "issued" or (invoice.status == "paid" and not invoice.live_payments and not invoice.notes):
-        if date not in (None, invoice.issue_date):
-            return Refusal(f"{invoice_label(invoice)} was issued on {invoice.issue_date}", "its date cannot be changed")
-        return Unchanged(invoice)  # the issue itself may have paid it
-    if invoice.status != "draft":
-        return Refusal(f"{invoice_label(invoice)} is {invoice.status}", "an invoice can be issued only once")
-    if not invoice.closed:
-        end = instant.render(invoice.end)
-        return Refusal(
-            f"{invoice_label(invoice)} is open until its period ends at {end}",
-            "issue it after the daemon has closed the period",
-        )
+    if (settled := _status_decision(invoice, date)) is not None:
+        return settled
+    through = invoice.end if through is None else through
+    if first_reversal is not None and first_reversal < through and not reversed_:
+        return Refusal(f"outcomes on {invoice_label(invoice)} were reversed meanwhile", "retry")
     name = series.name_on(date or date_text(at))
-    wrong = _date_refusal(invoice, date, date_text(at), last_dates.get(name, "")) or _tax_refusal(invoice, terms)
+    table = terms.data.table
+    correction = credit_rows(invoice, reversed_, at=at, table=table) if reversed_ else None
+    corrected = invoice if correction is None else correction.after
+    wrong = _date_refusal(invoice, date, date_text(at), last_dates.get(name, "")) or _tax_refusal(corrected, terms)
     if wrong is not None:
         return wrong
-    table = terms.data.table
-    reduced_to_fit = replace(invoice, manual=reduced(invoice.taxed, table))
+    reduced_to_fit = replace(corrected, manual=reduced(corrected.taxed, table))
     rows = tax_rows(reduced_to_fit.taxed, table)
     total = plus(reduced_to_fit.net, tax_sum(rows))
     used = min(balance, total)
@@ -74,10 +75,11 @@ def issue(
         total=total,
         issue_data=replace(terms.data, tax_rows=rows),
         balance_used=used,
+        issued_through=through,
         issue_date=issued_on,
         due_date=date_text(date_ms(issued_on) + terms.days * DAY_MS),
     )
-    return Change(
+    change = Change(
         operation="issue",
         before=invoice,
         after=with_payment_status(after),
@@ -89,6 +91,26 @@ def issue(
         is_pending=False,  # also without manual lines: they may have been removed
         date=issued_on if date is not None else None,
     )
+    if correction is None:
+        return change
+    return replace(change, rows=correction.rows, credited=correction.credited, corrected=correction.corrected)
+
+
+def _status_decision(invoice: Invoice, date: str | None) -> Decision | None:
+    """Return the decision for an invoice that is not a closed draft, or None."""
+    label = invoice_label(invoice)
+    if invoice.status == "issued" or (invoice.status == "paid" and not invoice.live_payments and not invoice.notes):
+        if date not in (None, invoice.issue_date):
+            return Refusal(f"{label} was issued on {invoice.issue_date}", "its date cannot be changed")
+        return Unchanged(invoice)  # the issue itself may have paid it
+    if invoice.status != "draft":
+        return Refusal(f"{label} is {invoice.status}", "an invoice can be issued only once")
+    if not invoice.closed:
+        end = instant.render(invoice.end)
+        return Refusal(
+            f"{label} is open until its period ends at {end}", "issue it after the daemon has closed the period"
+        )
+    return None
 
 
 def _date_refusal(invoice: Invoice, date: str | None, today: str, latest: str) -> Refusal | None:

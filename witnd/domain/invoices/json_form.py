@@ -22,8 +22,8 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
 
     `total` = `subtotal` - `credited` + `tax`, and null until the invoice is issued. `due` = `total` - `balance_used` -
     `payments_applied` - `notes_applied`, and null for an open, draft or void invoice. `noted` is the amount of its
-    credit notes. Dates are those of UTC. A revised invoice is void; `revised_by` is the id of the draft that replaces
-    it, whose `revises` is its id.
+    credit notes. Reversals that were accepted before `issued_through` are credited on it. Dates are those of UTC. A
+    revised invoice is void; `revised_by` is the id of the draft that replaces it, whose `revises` is its id.
     """
 
     id: str
@@ -50,6 +50,7 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
     issue_date: str | None
     due_date: str | None
     issued_at: str | None
+    issued_through: str | None
     paid_at: str | None
     voided_at: str | None
     reason: str | None
@@ -78,6 +79,8 @@ class LineJson(Struct, frozen=True, kw_only=True):
     either. `description`, `quantity` and `unit_price` are those of a manual line. `tax` is the tax key of the line;
     null if it has none, and for caps and commitments that have the taxes of the lines that they act on.
     `repaired_at` is set if the outcome was on hold at its deadline: the line belongs to the period of the repair.
+    `reversed_at` is set if the outcome was reversed before the end of its period; `counted_unit`, the quantity that
+    counts for its price, is then 0.
     """
 
     id: str
@@ -88,6 +91,7 @@ class LineJson(Struct, frozen=True, kw_only=True):
     agent_key: str | None
     resolved_at: str | None
     unit: str | None
+    counted_unit: str | None
     price_per_unit: str | None
     amount: str | None
     amount_exact: str | None
@@ -100,6 +104,7 @@ class LineJson(Struct, frozen=True, kw_only=True):
     corrects: str | None
     reason: str | None
     repaired_at: str | None
+    reversed_at: str | None
     grade: str | None
     tax: str | None
     description: str | None
@@ -183,6 +188,7 @@ def invoice_json(invoice: Invoice) -> InvoiceJson:
         issue_date=invoice.issue_date,
         due_date=invoice.due_date,
         issued_at=_instant(invoice.issued_at),
+        issued_through=_instant(invoice.issued_through),
         paid_at=_instant(invoice.paid_at),
         voided_at=_instant(invoice.voided_at),
         reason=invoice.reason,
@@ -271,6 +277,7 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str, tax: str 
         agent_key=row.agent_key,
         resolved_at=_instant(row.resolved_at),
         unit=row.unit,
+        counted_unit=row.counted_unit,
         price_per_unit=row.price_per_unit,
         amount=row.amount,
         amount_exact=row.amount_exact,
@@ -283,6 +290,7 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str, tax: str 
         corrects=row.corrects,
         reason=row.reason,
         repaired_at=_instant(row.repaired_at),
+        reversed_at=_instant(row.reversed_at),
         grade=row.grade,
         tax=tax or row.tax,
         description=row.description,

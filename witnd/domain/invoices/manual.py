@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from witnd.domain.invoices.invoice import Invoice, Row, row_id
 from witnd.domain.invoices.operations import Change, Decision, Refusal, Unchanged, amount_text, invoice_label
-from witnd.domain.invoices.sums import COMMITMENT, FEES, MANUAL, TaxOverride
+from witnd.domain.invoices.sums import COMMITMENT, FEES, MANUAL, REVERSED, TaxOverride
 from witnd.domain.invoices.tax import ManualLine, TaxTable, available, key_of, reduced
 from witnd.domain.values.money import difference, exact_sum, plain, plus, product, to_minor
 
@@ -234,6 +234,8 @@ def _place(invoice: Invoice, row: Row, grade: str | None) -> int:
     special = {"recurring": FEES, "commitment": COMMITMENT, "manual": MANUAL}
     if row.kind in special:
         return special[row.kind]
+    if row.reversed_at is not None and row.rated == "at_settlement":
+        return REVERSED
     assert invoice.sums is not None, invoice
     group = row.agent_key, grade
     return next(place for place, one in enumerate(invoice.sums.groups) if (one.agent, one.grade) == group)

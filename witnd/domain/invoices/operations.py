@@ -60,12 +60,18 @@ class CreditNote(Struct, frozen=True, kw_only=True):
 
 
 def note_for(
-    invoice: Invoice, amount: Decimal, reason: str, rows: tuple[Row, ...], taxes: tuple[TaxRow, ...], due: Decimal
+    invoice: Invoice,
+    amount: Decimal,
+    reason: str,
+    rows: tuple[Row, ...],
+    taxes: tuple[TaxRow, ...],
+    due: Decimal,
+    id_: str | None = None,
 ) -> CreditNote:
     """Return the next credit note of an issued invoice. As much of it as is due is applied to the invoice."""
     assert invoice.number is not None, invoice
     return CreditNote(
-        id=note_id(invoice.id, invoice.notes),
+        id=id_ or note_id(invoice.id, invoice.notes),
         invoice=invoice.id,
         invoice_number=invoice.number,
         customer_key=invoice.customer_key,
@@ -99,6 +105,7 @@ class Change(Struct, frozen=True, kw_only=True):
     waits: bool | None = None  # whether the draft waits for issue from now on; None: as before
     is_pending: bool | None = None  # whether discounts must be adjusted when the period closes; None: as before
     for_customer: bool = False  # a line for a customer's current period, which may open its invoice
+    corrected: tuple[str, ...] = ()  # outcome keys whose reversals are credited now, or cannot be
     date: str | None = None  # a chosen date of the document; it must not be before the last one of the series
 
     @property
@@ -197,3 +204,17 @@ def amount_text(amount: Decimal, invoice: Invoice) -> str:
 def note_id(invoice: str, before: int) -> str:
     """Return the id of an invoice's credit note; `before` is the number of earlier ones."""
     return derived_id("credit_note", invoice, str(before))
+
+
+def reversal_note_id(invoice: str, period_start: int) -> str:
+    """Return the id of an invoice's credit note for the reversals accepted in a period (its start in ms)."""
+    return derived_id("credit_note", invoice, "reversal", instant.render(period_start))
+
+
+def note_ids(invoice: Invoice) -> list[str]:
+    """Return the ids of an invoice's credit notes, oldest first."""
+    periods = invoice.reversal_notes
+    return [
+        reversal_note_id(invoice.id, periods[place]) if place in periods else note_id(invoice.id, place)
+        for place in range(invoice.notes)
+    ]

@@ -19,6 +19,7 @@ _ZERO: Final = Decimal(0)
 FEES: Final = -1
 COMMITMENT: Final = -2
 MANUAL: Final = -3
+REVERSED: Final = -4
 
 
 class Sum(Struct, frozen=True, array_like=True):
@@ -41,12 +42,16 @@ class GroupSums(Struct, frozen=True):
 
 
 class Sums(Struct, frozen=True):
-    """The groups, the recurring fees by tax key, and the commitment or its cap, with the commitment's own tax key."""
+    """The groups, the recurring fees by tax key, and the commitment or its cap, with the commitment's own tax key.
+
+    `reversed` has the outcomes that were rated at settlement and reversed within the period, by tax key. Credit rows
+    offset them, so no minimum, cap or commitment includes them."""
 
     groups: tuple[GroupSums, ...] = ()
     fees: dict[str, Sum] = {}
     commitment: Decimal = _ZERO
     commitment_tax: str = ""
+    reversed: dict[str, Sum] = {}
 
 
 class TaxOverride(Struct, frozen=True, kw_only=True):
@@ -85,22 +90,24 @@ def with_charges(sums: Sums, charges: Iterable[Charge]) -> Sums:
             add_to(fees, one.tax or "", one.amount)
         else:
             commitment, tax = one.amount, one.tax or ""
-    return Sums(sums.groups, fees, commitment, tax)
+    return Sums(sums.groups, fees, commitment, tax, sums.reversed)
 
 
 def overridden(sums: Sums, overrides: Iterable[TaxOverride]) -> Sums:
     """Return the sums with the rows of all overrides under their other tax keys."""
-    groups, fees = list(sums.groups), sums.fees
+    groups, fees, reversed_ = list(sums.groups), sums.fees, sums.reversed
     commitment_tax = sums.commitment_tax
     for one in overrides:
         if one.place == COMMITMENT:
             commitment_tax = one.tax
         elif one.place == FEES:
             fees = _moved(fees, one)
+        elif one.place == REVERSED:
+            reversed_ = _moved(reversed_, one)
         elif one.place >= 0:
             group = groups[one.place]
             groups[one.place] = replace(group, sums=_moved(group.sums, one))
-    return Sums(tuple(groups), fees, sums.commitment, commitment_tax)
+    return Sums(tuple(groups), fees, sums.commitment, commitment_tax, reversed_)
 
 
 def _moved(sums: dict[str, Sum], one: TaxOverride) -> dict[str, Sum]:

@@ -112,6 +112,7 @@ def parts_of(taxed: Taxed) -> list[Part]:
     found = [
         Part(f"outcomes of {group.agent}", key, one.rows) for group in sums.groups for key, one in group.sums.items()
     ]
+    found += [Part("reversed outcomes", key, one.rows) for key, one in sums.reversed.items()]
     found += [Part("recurring fees", key, one.rows) for key, one in sums.fees.items()]
     if sums.commitment > 0 and (sums.commitment_tax or not is_split(sums)):
         found.append(Part("the commitment", sums.commitment_tax, 1))
@@ -136,7 +137,7 @@ def available(taxed: Taxed, table: TaxTable) -> dict[TaxClass | None, Decimal]:
         _add_all(found, _group_classes(group, table, taxed.digits))
     parts = commitment_parts(sums, sums.commitment, table, taxed.digits)
     credited = commitment_parts(sums, taxed.commitment_credited, table, taxed.digits)
-    for key, one in sums.fees.items():
+    for key, one in (*sums.fees.items(), *sums.reversed.items()):
         _add(found, table.class_of(key), one.amount)
     _add_all(found, parts)
     for class_, amount in credited.items():

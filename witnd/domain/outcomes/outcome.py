@@ -2,7 +2,8 @@
 
 Rule 1: every change of a status happens in this module.
 Rule 2: this module does no I/O and reads no clock.
-Rule 3: a final outcome never changes; callers check `is_final` first.
+Rule 3: a final outcome never changes, except that a confirmed one can be reversed once; callers check first. A reversal
+    leaves the status CONFIRMED.
 
     – ──event──► OPEN ──condition true──► PENDING        (never back to OPEN)
                   │                          │
@@ -15,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.outcomes.attribution import Tally, update_tally
-from witnd.domain.outcomes.event import Event, Value
+from witnd.domain.outcomes.event import EntryId, Event, Value
 from witnd.domain.pricing.ratecard import Price
 
 Status: TypeAlias = Literal["OPEN", "PENDING", "CONFIRMED", "FAILED"]
@@ -47,6 +48,7 @@ class Outcome:
         "orders",
         "price",
         "processed_at",
+        "reversed_by",
         "settles_at",
         "status",
         "tally",
@@ -73,6 +75,7 @@ class Outcome:
         self.opened_at = opened_at
         self.settles_at = opened_at
         self.processed_at: int | None = None
+        self.reversed_by: EntryId | None = None  # the entry of the event that reversed it
         self.status: Status = "OPEN"
         self.holds = False
         self.is_repaired = False  # on hold at its deadline, and settled after the repair
@@ -138,6 +141,28 @@ class Outcome:
             self.grade = place = self.grade_now
             self.price = self.graded[place]
         self.processed_at = processed_at
+
+    @property
+    def reversed_at(self) -> int | None:
+        """The acceptance of the event that reversed it."""
+        return None if self.reversed_by is None else self.reversed_by[0]
+
+    def can_be_reversed(self, action: str, accepted_at: int) -> bool:
+        """Return whether an event reverses the outcome: it was confirmed and not reversed yet, the action is in its
+        terms, and the window after the resolution is not over."""
+        return (
+            action in self.contract.reversing
+            and self.processed_at is not None
+            and self.status == "CONFIRMED"
+            and self.reversed_by is None
+            and accepted_at < self.settles_at + self.contract.reversal_ms
+        )
+
+    def reverse(self, entry: EntryId) -> None:
+        """Record the entry of the event that reverses the outcome."""
+        assert self.status == "CONFIRMED", self
+        assert self.reversed_by is None, self
+        self.reversed_by = entry
 
     def __repr__(self) -> str:
         return f"<Outcome {self.key} {self.status} {self.events} events settles_at={self.settles_at}>"

@@ -66,6 +66,8 @@ class StoredOutcome(Protocol):
     def is_repaired(self) -> bool: ...
     @property
     def grade(self) -> int | None: ...
+    @property
+    def reversed_by(self) -> EntryId | None: ...
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -188,6 +190,37 @@ class Recount:
         return wrong
 
 
+class StoredReversal(Protocol):
+    """A stored outcome that an event reversed."""
+
+    @property
+    def status(self) -> Status: ...
+    @property
+    def settles_at(self) -> int: ...
+    @property
+    def is_repaired(self) -> bool: ...
+    @property
+    def processed_at(self) -> int | None: ...
+
+
+def reversal_differences(contract: Contract, found: StoredReversal, event: AppliedEvent) -> list[Difference]:
+    """Return why an event cannot have reversed the stored outcome."""
+    at, terms = f"reversing event {entry_text(event.entry)}", contract.reversal or {"window": 0, "on": []}
+    accepted, due = event.entry[0], found.settles_at
+    ends = due + int(terms["window"]) * 1000
+    early = found.processed_at is not None and not found.is_repaired and accepted < found.processed_at
+    wrong: list[tuple[str, str, str]] = []
+    if found.status != "CONFIRMED":
+        wrong.append((at, f"none: it is {found.status}", "one"))
+    if event.action not in terms["on"]:
+        wrong.append((f"action of {at}", ", ".join(terms["on"]) or "none", event.action))
+    if accepted < due or early:
+        wrong.append((at, f"accepted at {instant.render(due)} or later", f"at {instant.render(accepted)}"))
+    if accepted >= ends:
+        wrong.append((at, f"accepted before {instant.render(ends)}", f"at {instant.render(accepted)}"))
+    return [Difference(what=what, expected=expected, found=there) for what, expected, there in wrong]
+
+
 def restore_outcome(key: str, found: StoredOutcome, contract: Contract, prices: tuple[Price, ...]) -> Outcome:
     """Return the stored outcome as an Outcome. `prices`: that of each grade, or one without grades."""
     graded = None if contract.grades is None else prices
@@ -202,6 +235,7 @@ def restore_outcome(key: str, found: StoredOutcome, contract: Contract, prices: 
     made.values = list(found.values)
     made.tally = found.tally
     made.is_repaired = found.is_repaired
+    made.reversed_by = found.reversed_by
     return made
 
 

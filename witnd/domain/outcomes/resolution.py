@@ -19,7 +19,7 @@ ResolutionType: TypeAlias = Literal["outcome_succeed", "outcome_failed"]
 RatingTime: TypeAlias = Literal["at_settlement", "at_close"]
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class Line(Struct, frozen=True, kw_only=True, tag_field="kind", tag="line"):
     """An invoice line, with decimal strings; `amount` has exactly the minor digits of the currency. Amounts are null
     until the period closes if the price needs the whole period. `working` is the calculation, absent if it is unit ×
     price."""

@@ -11,6 +11,7 @@ from witnd.domain.pricing.ratecard import PACKAGE, PERCENTAGE, VOLUME, Price
 from witnd.domain.values.money import exact_sum, plain
 
 MANUAL: Final = "manual"
+REVERSED: Final = "reversed"
 #: Names of the lines without an outcome.
 ADJUSTMENTS: Final = {
     "fee": "flat fee",
@@ -29,6 +30,8 @@ def working_text(working: Mapping[str, Any]) -> str:
     kind = working["kind"]
     if kind == MANUAL:
         return f"{working['requested']} requested, reduced so that no taxable amount is negative"
+    if kind == REVERSED:
+        return f"reversed at {working['reversed_at']}, so nothing is charged"
     if kind in ADJUSTMENTS:
         return _adjustment(working)
     said = _free(working)

@@ -40,6 +40,13 @@ def _is_huge(value: float) -> bool:
     return isinstance(value, int) and abs(value) >= 10**18
 
 
+def whole_number(value: object) -> int | None:
+    """Return a whole number, which JSON may write as a float, or None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if isinstance(value, int) or value.is_integer() else None
+
+
 def field_path(path: str, name: str) -> str:
     """Return the path of field `name` in the table at `path`."""
     return f"{path}.{name}" if path else name

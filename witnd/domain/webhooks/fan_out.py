@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.domain.webhooks.message import Delivery, Message, rule_json
-from witnd.domain.webhooks.notification import NotificationRule
+from witnd.domain.webhooks.notification import REVERSED, NotificationRule
 
 __all__ = ["FanOut"]
 
@@ -32,8 +32,9 @@ class FanOut(Struct, frozen=True):
 
     @property
     def is_large(self) -> bool:
-        """Whether its deliveries are stored together and created later."""
-        return len(self.rules) > MAX_SEPARATE
+        """Whether its deliveries are stored together and created later. Not those of a reversal, because one message
+        is stored with an outcome, and that of its resolution may be."""
+        return len(self.rules) > MAX_SEPARATE and self.message.type != REVERSED
 
     @property
     def cost(self) -> int:

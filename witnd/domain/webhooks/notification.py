@@ -13,19 +13,27 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks.message import Delivery, Message, rule_json
 from witnd.domain.webhooks.rotation import OVERLAP, overlap_problem
 
-Source = Literal["outcome_confirmed", "outcome_missed", "both"]
-DeliveryType = Literal["outcome_succeed", "outcome_failed"]
+Source = Literal["outcome_confirmed", "outcome_missed", "both", "outcome_reversed"]
+DeliveryType = Literal["outcome_succeed", "outcome_failed", "outcome_reversed"]
 
-SOURCES: Final = ("outcome_confirmed", "outcome_missed", "both")
 SUCCEED: Final = "outcome_succeed"
 FAILED: Final = "outcome_failed"
+REVERSED: Final = "outcome_reversed"
+# The types of deliveries that a rule with each source receives.
+TYPES_OF_SOURCE: Final[dict[Source, tuple[DeliveryType, ...]]] = {
+    "outcome_confirmed": (SUCCEED,),
+    "outcome_missed": (FAILED,),
+    "both": (SUCCEED, FAILED),
+    "outcome_reversed": (REVERSED,),
+}
+SOURCES: Final = tuple(TYPES_OF_SOURCE)
 TYPE_OF_STATUS: Final[dict[str, DeliveryType]] = {"CONFIRMED": SUCCEED, "FAILED": FAILED}
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - a prefix, not a secret
@@ -75,9 +83,7 @@ class NotificationRule(Struct, frozen=True, kw_only=True):
 
     def wants(self, agent_key: str, type: str) -> bool:  # noqa: A002 - the name in the message
         """Return whether a resolution of this type and agent creates a delivery."""
-        if not self.enabled or self.agent not in (None, agent_key):
-            return False
-        return self.source == "both" or (self.source == "outcome_confirmed") == (type == SUCCEED)
+        return self.enabled and self.agent in (None, agent_key) and type in TYPES_OF_SOURCE[self.source]
 
 
 class _Facts(Struct, frozen=True, rename="camel"):
@@ -97,6 +103,7 @@ class OutcomeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     settles_at: str | None = None
     line_id: str | None = None
     grade: str | None = None
+    reversed_at: str | UnsetType = UNSET  # of a reversal
 
 
 class _Subject(TypedDict):
@@ -158,18 +165,20 @@ def message(
     """Return the shared part of the deliveries that report a resolution.
 
     `outcome_facts` may have `unit`, `amount`, `currency` and `line_id` as text or null. `settles_at` defaults to
-    `resolved_at`.
+    `resolved_at`. With `reversed_at`, they report the reversal at that instant.
     """
-    type_ = TYPE_OF_STATUS[status]
-    created_at = instant.render(resolved_at)
-    settles_at = outcome_facts.get("settles_at", created_at)
+    type_, created_ms = TYPE_OF_STATUS[status], resolved_at
+    if isinstance(reversed_at := outcome_facts.get("reversed_at"), str):
+        type_, created_ms = REVERSED, instant.parse(reversed_at)
+    created_at = instant.render(created_ms)
+    settles_at = outcome_facts.get("settles_at", instant.render(resolved_at))
     if isinstance(settles_at, int):
         settles_at = instant.render(settles_at)
     outcome = msgspec.convert({**outcome_facts, "settles_at": settles_at, "status": status}, OutcomeFacts)
     facts = _Facts(outcome_key, customer_key, agent_key, agent_name)
     head = b'",%b,"data":{"rule":' % _json(_Head(type_, created_at))[1:-1]
     rest = b",%b}}" % _json(_Rest(outcome_key, facts, outcome))[1:-1]
-    return Message(outcome_key, type_, resolved_at, head, rest)
+    return Message(outcome_key, type_, created_ms, head, rest)
 
 
 def next_attempt(

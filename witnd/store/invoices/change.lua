@@ -6,7 +6,9 @@
 --      11 the change log, 12 payments, 13 the customer's currencies, 14 first numbers of series, 15 rows,
 --      16 the head of the next edition, 17 its rows, 18 its credit rows, 19 its credited,
 --      20 invoices, 21 the customer's invoices, 22 open drafts, 23 open drafts with manual lines,
---      24 latest dates of series, 25 the customer's tokens of lines
+--      24 latest dates of series, 25 the customer's tokens of lines, 26 reversals that are not credited yet, by
+--      instant, 27 those of the next edition, 28 all reversals, 29 those of the next edition,
+--      30 invoices with reversals that are not credited yet, by the first instant
 -- ARGV, in this order; a list is its length, then its words:
 --      token of the operation, its name, id of the invoice
 --      revision, status, '1' closed, as they were read
@@ -27,6 +29,7 @@
 --      its place in the lists of drafts (the end of the period),
 --      list of words for the head of an invoice that does not exist yet
 --      '1' if the token belongs to the customer, as it may be repeated in another period
+--      list of outcome keys whose reversals are credited now, or cannot be
 --
 -- Returns {'OK' or 'DONE' (written before, the reply was lost), record, head}; or, with nothing written, {'MOVED'},
 -- {'DAMAGED', text} if the last number of the series is not a number,
@@ -54,7 +57,7 @@ local series, known, first, date, is_dated, note = take(), take(), take(), take(
 local stamps, waiting, pending, made, entry = take_list(), take(), take(), take(), take()
 local head_words, removed, note_words = take_list(), take_list(), take_list()
 local draft, start, waits, draft_words = take(), take(), take(), take_list()
-local ending, new_words, for_customer = take(), take_list(), take()
+local ending, new_words, for_customer, corrected = take(), take_list(), take(), take_list()
 
 local record = redis.call('HGET', KEYS[2], token)
 if record then
@@ -142,7 +145,25 @@ if pending == '1' then
 elseif pending == '0' then
   redis.call('ZREM', KEYS[23], id)
 end
+for _, key in ipairs(corrected) do
+  redis.call('ZREM', KEYS[26], key)
+end
+if #corrected > 0 then
+  local left = redis.call('ZRANGE', KEYS[26], 0, 0, 'WITHSCORES')
+  if #left == 0 then
+    redis.call('ZREM', KEYS[30], id)
+  else
+    redis.call('ZADD', KEYS[30], left[2], id)
+  end
+end
 if draft ~= '' then
+  local left = redis.call('ZRANGE', KEYS[26], 0, 0, 'WITHSCORES')
+  if #left > 0 then
+    redis.call('RENAME', KEYS[26], KEYS[27])
+    redis.call('ZREM', KEYS[30], id)
+    redis.call('ZADD', KEYS[30], left[2], draft)
+  end
+  redis.call('COPY', KEYS[28], KEYS[29], 'REPLACE')
   redis.call('HSET', KEYS[16], 'opened_at', now, unpack(draft_words))
   redis.call('COPY', KEYS[15], KEYS[17], 'REPLACE')
   redis.call('COPY', KEYS[5], KEYS[18], 'REPLACE')

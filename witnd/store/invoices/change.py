@@ -164,7 +164,8 @@ class Operations:
                 reads.lrange(keys.payments(id_), 0, -1)
                 reads.hget(keys.changes(id_), token)
                 reads.hgetall(keys.series_dates)
-                time, head, balance, credited, payments, record, dates = await reads.execute()
+                reads.zrange(keys.pending_reversals(id_), 0, 0, withscores=True)
+                time, head, balance, credited, payments, record, dates, pending = await reads.execute()
         invoice = decode_invoice(id_, head) or new
         if invoice is None:
             return None
@@ -177,6 +178,7 @@ class Operations:
             record=record,
             last_dates={series.decode(): date.decode() for series, date in dates.items()},
             is_new=not head,
+            first_reversal=int(pending[0][1]) if pending else None,
         )
 
     async def change(

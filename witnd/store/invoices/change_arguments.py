@@ -23,7 +23,8 @@ from witnd.store.server.scripts import Argument
 _FIELDS: Final = (
     "revision", "status", "paid_at", "reason", "credited", "credit_sums", "commitment_credited", "manual", "overrides",
     "total", "issue_data", "issue_date", "due_date", "balance_used", "noted", "noted_net", "note_taxes",
-    "notes_applied", "notes", "payments_total", "payments_applied", "live_payments", "payment_entries",
+    "notes_applied", "notes", "reversal_notes", "issued_through",
+    "payments_total", "payments_applied", "live_payments", "payment_entries",
     "revised_by",
 )  # fmt: skip
 
@@ -43,6 +44,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     record: bytes | None  # of the operation's token, if it was written before
     last_dates: Mapping[str, str] = {}  # the latest date in each series of numbers
     is_new: bool = False  # the invoice does not exist yet
+    first_reversal: int | None = None  # the earliest reversal (ms) that is not credited yet
 
     @property
     def balance(self) -> Decimal:
@@ -88,6 +90,11 @@ def change_keys(keys: BillingKeys, change: Change) -> list[str]:
         keys.to_adjust,
         keys.series_dates,
         keys.line_tokens(change.before.customer_key),
+        keys.pending_reversals(id_),
+        keys.pending_reversals(next_),
+        keys.reversals(id_),
+        keys.reversals(next_),
+        keys.reversed,
     ]
 
 
@@ -139,6 +146,7 @@ def change_arguments(
         invoice.opened_at or invoice.end,
         *_counted(billed_fields(invoice) if snapshot.is_new else []),
         "1" if change.for_customer else "",
+        *_counted(list(change.corrected)),
     ]
 
 
@@ -153,7 +161,7 @@ def made_by(change: Change) -> str:
         return change.made
     if change.note is not None:
         return change.note.id
-    if change.rows:
+    if change.rows and change.operation != "issue":
         return rows_mark(change.rows)
     if change.payment is not None:
         return payment_id(change.before.id, change.before.payment_entries)

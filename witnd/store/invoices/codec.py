@@ -28,6 +28,7 @@ _unpack = msgspec.msgpack.Decoder().decode
 _json = msgspec.json.Encoder().encode
 _sums = msgspec.json.Decoder(Sums).decode
 _amounts = msgspec.json.Decoder(dict[str, Decimal]).decode
+_places = msgspec.json.Decoder(dict[int, int]).decode
 _manual = msgspec.json.Decoder(tuple[ManualLine, ...]).decode
 _overrides = msgspec.json.Decoder(tuple[TaxOverride, ...]).decode
 _tax_rows = msgspec.json.Decoder(tuple[TaxRow, ...]).decode
@@ -68,9 +69,16 @@ def encode_row(row: Row) -> bytes:
             None if row.corrects is None else bytes.fromhex(row.corrects),
             row.reason,
             row.repaired_at,
-            *(() if row.tax is None and row.grade is None else (row.tax, row.grade)),
+            *_rare_fields(row),
         )
     )
+
+
+def _rare_fields(row: Row) -> tuple[object, ...]:
+    """Return the last fields, which most rows do not have."""
+    if row.reversed_at is not None:
+        return row.tax, row.grade, row.reversed_at
+    return () if row.tax is None and row.grade is None else (row.tax, row.grade)
 
 
 def decode_row(record: bytes) -> Row:
@@ -88,7 +96,7 @@ def _decode_row(record: bytes) -> Row:
     _check_format(fields[0])
     (_, kind, id_, agent, card, price, amount, exact, at_close, per_unit, outcome, resolved, contract, unit, working,
      corrects, reason, repaired, *more) = fields  # fmt: skip
-    tax, grade = more or (None, None)
+    tax, grade, reversed_at = (*more, None, None, None)[:3]
     return Row(
         id=derived_id("line", outcome) if id_ is None else id_.hex(),
         kind=KINDS[kind],
@@ -109,6 +117,7 @@ def _decode_row(record: bytes) -> Row:
         repaired_at=repaired,
         grade=grade,
         tax=tax,
+        reversed_at=reversed_at,
     )
 
 
@@ -141,6 +150,7 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         unrated=int(fields["unrated"]),
         subtotal=finite(fields["subtotal"]),
         closed=closed == "1",
+        reversed=int(fields.get("reversed", "0")),
         sums=_sums(fields["sums"]) if closed == "1" else None,
         revision=int(fields.get("revision", "0")),
         status=_status(status),
@@ -155,6 +165,7 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         manual=_part(fields, "manual", _manual, ()),
         overrides=_part(fields, "overrides", _overrides, ()),
         total=finite(fields["total"]) if "total" in fields else None,
+        issued_through=_instant(fields, "issued_through"),
         issue_date=fields.get("issue_date"),
         due_date=fields.get("due_date"),
         balance_used=finite(fields.get("balance_used", "0")),
@@ -164,6 +175,7 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         issue_data=_issue_data(fields["issue_data"]) if "total" in fields else None,
         notes_applied=finite(fields.get("notes_applied", "0")),
         notes=int(fields.get("notes", "0")),
+        reversal_notes=_part(fields, "reversal_notes", _places, {}),
         payments_total=finite(fields.get("payments_total", "0")),
         payments_applied=finite(fields.get("payments_applied", "0")),
         live_payments=int(fields.get("live_payments", "0")),
@@ -190,6 +202,7 @@ def billed_fields(invoice: Invoice) -> list[str | int]:
         "unrated", invoice.unrated,
         "subtotal", plain(invoice.subtotal),
         "closed", int(invoice.closed),
+        *_reversed_field(invoice),
     ]  # fmt: skip
 
 
@@ -228,7 +241,13 @@ def grown_fields(invoice: Invoice) -> list[str | int]:
         "unrated", invoice.unrated,
         "subtotal", plain(invoice.subtotal),
         "digits", invoice.digits,
+        *_reversed_field(invoice),
     ]  # fmt: skip
+
+
+def _reversed_field(invoice: Invoice) -> list[str | int]:
+    """Return the number of reversed rows, if there are any."""
+    return ["reversed", invoice.reversed] if invoice.reversed else []
 
 
 def _part(fields: Mapping[str, str], name: str, decode: Callable[[str], T], absent: T) -> T:

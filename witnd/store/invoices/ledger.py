@@ -13,7 +13,6 @@ import msgspec
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.chain import Head
 from witnd.domain.invoices.invoice import Invoice, Row
-from witnd.domain.outcomes.resolution import Line
 from witnd.domain.values.period import Calendar
 from witnd.settings import Durability
 from witnd.store.catalogue.loader import add_stored, check_head, decode_head
@@ -24,7 +23,6 @@ from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.log.reader import append_control, entry_id
 from witnd.store.partition import commit
 from witnd.store.partition.commit import Commit
-from witnd.store.records.json_record import decode_record
 from witnd.store.records.line_position import (
     REMEDY,
     START,
@@ -34,6 +32,7 @@ from witnd.store.records.line_position import (
     next_number,
     removal,
 )
+from witnd.store.records.line_record import LineEntry, decode_line
 from witnd.store.records.log_snapshot import text_of
 from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
@@ -84,7 +83,7 @@ class NewLine(NamedTuple):
 
     partition: int
     number: int
-    line: Line
+    line: LineEntry
     stored: bytes
 
 
@@ -164,7 +163,7 @@ class Ledger:
             partition = streams[name]
             for id_, fields in entries:
                 number = last[partition] = next_number(name, last[partition], id_)
-                line = decode_record(fields[1], Line, f"line {number} of {name}", _line_remedy(name, number))
+                line = decode_line(fields[1], f"line {number} of {name}", _line_remedy(name, number))
                 found.append(NewLine(partition, number, line, fields[1]))
         partitions = {line.partition for line in found}
         for keys, count in zip(self.partitions, counts, strict=False):

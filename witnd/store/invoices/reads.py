@@ -10,7 +10,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, invoice_id
-from witnd.domain.invoices.operations import CreditNote, note_id
+from witnd.domain.invoices.operations import CreditNote, note_ids
 from witnd.domain.invoices.payment import Payment, payments_of
 from witnd.domain.values.period import Calendar
 from witnd.store.errors import DamagedInvoice
@@ -20,6 +20,7 @@ from witnd.store.invoices.change_arguments import balance_field
 from witnd.store.invoices.codec import RESTORE, decode_invoice
 from witnd.store.invoices.note_codec import decode_note
 from witnd.store.invoices.payment_codec import decode_payment
+from witnd.store.invoices.reversals import Reversals
 from witnd.store.invoices.rows import Rows
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
@@ -85,6 +86,7 @@ class Invoices(Operations):
         super().__init__(client, keys, last_number, confirm)
         self.accounts = Accounts(client, keys, confirm)
         self.rows = Rows(client, keys, partitions)
+        self.reversals = Reversals(client, keys, self.rows)
 
     # -- one ---------------------------------------------------------------------------------------------------------
 
@@ -196,8 +198,7 @@ class Invoices(Operations):
 
     async def notes_of(self, invoice: Invoice, first: int = 0, last: int | None = None) -> list[CreditNote]:
         """Return the credit notes of an invoice, oldest first, from number `first` to before `last`."""
-        numbers = range(invoice.notes)[first:last]
-        found = await self._notes([note_id(invoice.id, before) for before in numbers])
+        found = await self._notes(note_ids(invoice)[first:last])
         return [note for note in map(_raise_damaged, found) if note is not None]
 
     async def closed_drafts(self) -> list[str]:

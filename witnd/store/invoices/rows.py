@@ -3,10 +3,11 @@
 An open draft has one list of rows for each partition and one for credits; here they are one sequence.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row
@@ -14,11 +15,14 @@ from witnd.domain.invoices.manual import manual_rows
 from witnd.domain.outcomes.partitioning import possible_partitions
 from witnd.store.errors import StoreRefused
 from witnd.store.invoices.codec import decode_row
+from witnd.store.invoices.reversal_codec import decode_reversals, reversed_in_period
 from witnd.store.keys import BillingKeys
 from witnd.store.server.connection import redis_errors
 
 # Some 100 KiB usually: at most a few ms of the server's time.
 PAGE: Final = 500
+# Reads of a search by bisection in a long list, for the choice between searches and reading all rows.
+READS_PER_SEARCH: Final = 20
 
 Order: TypeAlias = tuple[int, bytes]
 
@@ -64,8 +68,21 @@ class Rows:
             name = self._keys.rows(invoice.id, number)
             found = await self._row_in(invoice, name, await self._length(name), outcome_key, (billed_at, b""))
             if found is not None:
-                return found
+                return replace(found, reversed_at=(await self._reversed(invoice)).get(outcome_key))
         return None
+
+    async def of_outcomes(self, invoice: Invoice, places: Mapping[str, int]) -> dict[str, Row]:
+        """Return the rows of outcomes, by outcome key. `places`: where they were billed (ms)."""
+        if len(places) * READS_PER_SEARCH <= invoice.lines // PAGE:
+            found = {key: await self.of_outcome(invoice, key, at) for key, at in places.items()}
+            return {key: row for key, row in found.items() if row is not None}
+        rows: dict[str, Row] = {}
+        async for row in self.of_invoice(invoice):
+            if row.kind == "outcome" and (key := row.outcome_key or "") in places:
+                rows[key] = row
+                if len(rows) == len(places):
+                    break
+        return rows
 
     async def _row_in(self, invoice: Invoice, name: str, count: int, outcome_key: str, first: Order) -> Row | None:
         """Return the row of an outcome in a list, at or after a position in its order."""
@@ -139,16 +156,25 @@ class Rows:
         """Iterate over the rows of all partitions, by the instant of the resolution, then by key."""
         sources = [self._partition_rows(invoice, number, after, size) for number in range(self._partitions)]
         heads: list[tuple[Order, int, Row]] = []
+        reversed_ = await self._reversed(invoice)
         for number, source in enumerate(sources):
             async for row in source:
                 heappush(heads, (row_order(row), number, row))
                 break
         while heads:
             _, number, row = heappop(heads)
-            yield row
+            yield replace(row, reversed_at=reversed_[row.outcome_key]) if row.outcome_key in reversed_ else row
             async for following in sources[number]:
                 heappush(heads, (row_order(following), number, following))
                 break
+
+    async def _reversed(self, invoice: Invoice) -> dict[str, int]:
+        """Return the outcomes of an open draft that were reversed. The close adds this to the rows."""
+        if not invoice.reversed:
+            return {}
+        with redis_errors():
+            fields = await self._client.hgetall(self._keys.reversals(invoice.id))
+        return reversed_in_period(invoice, decode_reversals(invoice.id, cast("dict[bytes, bytes]", fields)))
 
     async def _partition_rows(
         self, invoice: Invoice, partition: int, after: Order | None, size: int

@@ -19,19 +19,22 @@ DAY_MS: Final = 86_400_000
 # Fields of a day, besides the final statuses and `<currency>:<digits>:<part>`.
 OPENED: Final = "opened"
 AT_CLOSE: Final = "at_close"  # confirmed, with an amount only when the period closes
+REVERSED: Final = "reversed"
 PART: Final = 10**9
 
 _ZERO: Final = Decimal(0)
 
 
 class Day(Struct, kw_only=True):
-    """The counters of one UTC day. `unrated`: confirmed outcomes whose amount is known when their period closes."""
+    """The counters of one UTC day. `unrated`: confirmed outcomes whose amount is known when their period closes.
+    `reversed`: those that an event reversed on that day."""
 
     date: str
     opened: int = 0
     confirmed: int = 0
     missed: int = 0
     unrated: int = 0
+    reversed: int = 0
     amounts: dict[str, Decimal]  # by currency
 
 
@@ -71,6 +74,7 @@ def _add(day: Day, fields: Mapping[str, int]) -> None:
     day.confirmed += fields.get("CONFIRMED", 0)
     day.missed += fields.get("FAILED", 0)
     day.unrated += fields.get(AT_CLOSE, 0)
+    day.reversed += fields.get(REVERSED, 0)
     for name, count in fields.items():
         if ":" in name:
             currency, digits, part = name.split(":")

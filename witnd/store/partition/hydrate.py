@@ -47,6 +47,8 @@ def hydrate(
     actor.orders = stored.orders
     actor.tally = stored.tally
     actor.is_repaired = stored.is_repaired
+    actor.reversal = stored.reversal
+    actor.reversed_by = stored.reversed_by
     actor.marks = Marks(b"".join(map(mark_of, history))) if history else None
     actor.slot = None
     actor.tail = stored.tail

@@ -5,11 +5,12 @@ The commands are grouped over the whole commit: each one costs the server more t
 
 from collections.abc import Sequence
 
+from witnd.domain.outcomes.reversal import Reversal, ReversalLine
 from witnd.fold.actor import Actor
 from witnd.fold.step import SettledOutcome
 from witnd.store.keys import Keys
 from witnd.store.partition.commit import Commit, Word
-from witnd.store.partition.days import AT_CLOSE, DAY_MS, OPENED, date_of, parts
+from witnd.store.partition.days import AT_CLOSE, DAY_MS, OPENED, REVERSED, date_of, parts
 
 
 def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[SettledOutcome], keys: Keys) -> None:
@@ -48,6 +49,11 @@ def _count_resolutions(commit: Commit, settled: Sequence[SettledOutcome], keys: 
     counts: dict[tuple[str, str], int] = {}
     money: dict[tuple[str, str, int], int] = {}
     for _, resolution, line, _ in settled:
+        if isinstance(resolution, Reversal):
+            day = resolution.reversed_at[:10], REVERSED
+            counts[day] = counts.get(day, 0) + 1
+            continue
+        assert not isinstance(line, ReversalLine), line
         date = resolution.settles_at[:10]
         counts[date, resolution.status] = counts.get((date, resolution.status), 0) + 1
         if line is None:

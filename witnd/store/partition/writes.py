@@ -71,13 +71,16 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
                 actor.indexed_deadline = actor.settles_at
                 due += (actor.settles_at, key)
             actor.is_stale = False
-        records += (start + key, encode_outcome(actor, actor.indexed_deadline, actor.tail, actor.tailed))
+        records += (
+            start + key,
+            encode_outcome(actor, actor.indexed_deadline, actor.tail, actor.tailed, actor.reversal),
+        )
     for key, items in step.spilled.items():
         commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", sealed(key, items)))
     commit.add_many(("MSET",), records)
     commit.add_many(("ZADD", keys.due), due)
     commit.add_many(("ZREM", keys.due), done)
-    if moved:
+    if moved or step.settled:
         index(commit, moved, step.settled, keys)
 
 

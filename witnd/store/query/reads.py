@@ -24,7 +24,7 @@ from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint, refusal
 from witnd.store.server.routing.wires import Wires
 
-FATES: Final = ("held", "rejected", "late", "duplicate", "conflict", "waiting")
+FATES: Final = ("held", "rejected", "reversed", "late", "duplicate", "conflict", "waiting")
 ANSWER_SECONDS: Final = 10.0
 PAGE: Final = 500  # entries or keys per read: some 100 KiB usually
 ITEMS: Final = 1000  # history items per read

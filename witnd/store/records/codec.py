@@ -20,13 +20,14 @@ from msgspec import Struct
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.outcomes.attribution import Tally
+from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.outcome import STATUSES, Outcome, Status
 from witnd.domain.pricing.ratecard import Price
-from witnd.fold.history import items_of
+from witnd.fold.history import decode_history, items_of
 from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.records.sealed import CHECKSUM_BYTES, DAMAGE, seal
 
-FORMAT = 3
+FORMAT = 4
 DIGEST_BYTES = 32
 HELD = len(STATUSES)  # the status number of a key with held events and no outcome
 _STATUS_NUMBER = {status: number for number, status in enumerate(STATUSES)}
@@ -59,6 +60,7 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
     lag: int  # settles_at minus the score in the index of deadlines, ms
     is_repaired: bool
     grade: int | None  # the place of the grade of a confirmed outcome
+    reversal: bytes  # the history item of the event that reversed it, else empty
     tailed: int
     tail: bytes  # the last `tailed` items of the history, concatenated; the list does not have them
 
@@ -88,6 +90,11 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
     def billed_at(self) -> int:
         """The instant that decides in which period a confirmed outcome is billed."""
         return self.processed_at if self.is_repaired and self.processed_at is not None else self.settles_at
+
+    @property
+    def reversed_by(self) -> EntryId | None:
+        """The entry of the event that reversed it."""
+        return decode_history(self.reversal).entry if self.reversal else None
 
     @property
     def indexed_deadline(self) -> int:
@@ -131,7 +138,7 @@ def _hex_hash(digest: bytes) -> str:
     return digest.hex()
 
 
-def encode_outcome(outcome: Outcome, indexed_deadline: int, tail: bytes, tailed: int) -> bytes:
+def encode_outcome(outcome: Outcome, indexed_deadline: int, tail: bytes, tailed: int, reversal: bytes = b"") -> bytes:
     """Return the record of an outcome.
 
     `indexed_deadline` is its score in the index of deadlines; the record stores the distance to the deadline. `tail` is
@@ -157,6 +164,7 @@ def encode_outcome(outcome: Outcome, indexed_deadline: int, tail: bytes, tailed:
             outcome.settles_at - indexed_deadline,
             outcome.is_repaired,
             outcome.grade,
+            reversal,
             tailed,
             tail,
         )

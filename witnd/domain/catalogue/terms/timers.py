@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from witnd.domain.catalogue.condition import MAX_FACT_LENGTH
 from witnd.domain.values.duration import duration_text
-from witnd.domain.values.fields import Table, field_path, short_repr, text_problem
+from witnd.domain.values.fields import Table, field_path, short_repr, text_problem, whole_number
 
 # The value for events that do not change the deadline.
 KEEP: Final = "keep"
@@ -56,7 +56,5 @@ def read_timers(table: Table, *, allow_empty: bool = False) -> dict[str, Timer] 
 def _seconds(timer: Any) -> Timer | None:
     if timer == KEEP:
         return KEEP
-    whole = isinstance(timer, int) or (isinstance(timer, float) and timer.is_integer())
-    if isinstance(timer, bool) or not whole or not MIN_SECONDS <= timer <= MAX_SECONDS:
-        return None
-    return int(timer)
+    seconds = whole_number(timer)
+    return seconds if seconds is not None and MIN_SECONDS <= seconds <= MAX_SECONDS else None

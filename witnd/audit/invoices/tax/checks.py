@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from witnd.audit.findings import RESTORE, Findings, command_remedy
 from witnd.audit.invoices.credits import InvoiceCredits
-from witnd.audit.invoices.issue_data import check_issue_data, customer_versions
 from witnd.audit.invoices.snapshot import InvoiceSnapshot
-from witnd.audit.invoices.taxes import Class, RowTaxes, TaxedInvoice, shown_rows, stored
+from witnd.audit.invoices.tax.issue_data import check_issue_data, customer_versions
+from witnd.audit.invoices.tax.recompute import Class, RowTaxes, TaxedInvoice, shown_rows, stored
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.credit import CREDITABLE
 from witnd.domain.invoices.invoice import Invoice, edition_id, row_id

@@ -48,6 +48,7 @@ class RowTaxes:
         self._groups: dict[GroupKey, dict[str, Sum]] = {}
         self._caps: dict[GroupKey, Decimal] = {}
         self._fees: dict[str, Sum] = {}
+        self._reversed: dict[str, Sum] = {}
 
     def add(self, row: Row) -> None:
         taxed = self._taxed(row)
@@ -61,6 +62,9 @@ class RowTaxes:
             self.commitment = taxed
         elif taxed.group is None:
             _count(self._fees, taxed.own, amount)
+        elif row.reversed_at is not None and row.rated == "at_settlement":
+            self._groups.setdefault(taxed.group, {})
+            _count(self._reversed, taxed.own, amount)
         elif row.kind == "cap":
             self._caps[taxed.group] = amount
         else:
@@ -85,7 +89,7 @@ class RowTaxes:
         )
         one = self.commitment
         amount, tax = (_ZERO, "") if one is None else (Decimal(one.row.amount or 0), one.own)
-        return Sums(groups, self._fees, amount, tax)
+        return Sums(groups, self._fees, amount, tax, self._reversed)
 
 
 def _count(sums: dict[str, Sum], key: str, amount: Decimal) -> None:
@@ -170,6 +174,7 @@ class TaxedInvoice(Struct, kw_only=True):
         """Return what is taxable after credits, without manual lines below 0."""
         found = self._groups()
         _add(found, self._moved(self.sums.fees, -1))
+        _add(found, self._moved(self.sums.reversed, -4))
         if self.sums.commitment:
             _add(found, self._commitment_parts(self.units(self.sums.commitment)))
         for row, amount in self.drafted.items():
