@@ -13,7 +13,16 @@ from tests.web.invoices import AHEAD, ROWS, put
 from tests.web.taxes import LINES, put_ended, taxed_server
 from tests.web.test_invoices import done
 from tests.web.test_manual_lines import forget
-from witnd.client import AsyncClient, Client, ConflictError, NotAllowedError, NotFoundError, ValidationError
+from witnd.client import (
+    AsyncClient,
+    Client,
+    ConflictError,
+    InvoicePage,
+    LinePage,
+    NotAllowedError,
+    NotFoundError,
+    ValidationError,
+)
 
 
 def test_an_invoice_is_issued_paid_credited_and_refunded(api: ApiServer) -> None:
@@ -45,6 +54,35 @@ def test_an_invoice_is_issued_paid_credited_and_refunded(api: ApiServer) -> None
             witnd.balances("nobody")
     with Client(base(api), api.tokens["read"]) as reader, pytest.raises(NotAllowedError):
         reader.record_payment(one.id, "1.00")
+
+
+def test_invoices_lines_and_what_is_due_are_read(api: ApiServer) -> None:
+    one, other = put(api, "acme"), put(api, "other", at=AHEAD.end)
+
+    async def read_later(after: str | None) -> tuple[object, ...]:
+        async with AsyncClient(base(api), api.tokens["read"]) as witnd:
+            page = await witnd.invoice_page(limit=1, after=after)
+            lines = await witnd.invoice_lines(one.id)
+            return page, lines, await witnd.ageing()
+
+    with Client(base(api), api.tokens["admin"]) as witnd:
+        witnd.issue_invoice(one.id)
+        first = witnd.invoice_page(limit=1)
+        assert ([found.id for found in first.data], first.unreadable) == ([other.id], [])
+        second = witnd.invoice_page(status="issued,paid", customer_key="acme", currency="EUR", period="2096-10")
+        assert ([found.id for found in second.data], second.next_cursor) == ([one.id], None)
+        lines = witnd.invoice_lines("INV-000001", limit=1)
+        rest = witnd.invoice_lines(one.id, after=lines.next_cursor)
+        assert [line["id"] for line in lines.data + rest.data] == [row.id for row in ROWS]
+        due = witnd.ageing(customer_key="acme", currency="EUR")
+        assert [(sums.customer_key, sums.current, sums.over_60) for sums in due.customers] == [
+            ("acme", "10.00", "0.00")
+        ]
+        assert (due.complete, due.totals[0].customer_key, due.totals[0].total) == (True, None, "10.00")
+        page, found_lines, report = asyncio.run(read_later(first.next_cursor))
+    assert (page, found_lines, report) == (
+        InvoicePage(data=second.data), LinePage(data=lines.data + rest.data), due
+    )  # fmt: skip
 
 
 def test_an_invoice_is_revised_and_voided(api: ApiServer) -> None:

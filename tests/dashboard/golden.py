@@ -38,8 +38,8 @@ _INSTANT = r"\d{1,2} [A-Z][a-z]{2} 20(?:2[6-9]|[3-8]\d), \d\d:\d\d UTC"
 _CHANGING = (
     (re.compile(_INSTANT), "<now>"),
     (re.compile(r"20(?:2[6-9]|[3-8]\d)-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"), "<now>"),
-    (re.compile(r"\b(?:0[1-9]|1[0-2])-[0-3]\d\b"), "<day>"),
     (re.compile(r"20(?:2[6-9]|[3-8]\d)-\d\d-\d\d"), "<day>"),
+    (re.compile(r"\b(?:0[1-9]|1[0-2])-[0-3]\d\b"), "<day>"),
     (re.compile(r"127\.0\.0\.1:\d+"), "<address>"),
     (re.compile(r"unix://\S+|redis://\S+"), "<redis>"),
     (re.compile(r"whsec_[A-Za-z0-9+/=]+"), "<secret>"),

@@ -171,7 +171,7 @@ def _paths(at: dict[str, str]) -> list[str]:
         "/rate-cards/standard?from=1&to=1", "/rate-cards/new", "/rate-cards/usage/edit",
         "/taxes", "/taxes?archived=yes", "/taxes/vat?from=1&to=2", "/taxes/old", "/taxes/new", "/taxes/vat/edit",
         "/seller", "/seller/edit",
-        "/invoices", "/invoices?status=paid", "/invoices?period=soon", f"/invoices/{at['draft']}",
+        "/invoices", "/invoices?status=paid", "/invoices?period=soon", "/invoices/ageing", f"/invoices/{at['draft']}",
         f"/invoices/{at['collecting']}", "/invoices/INV-000001", "/invoices/INV-000002",
         "/invoices/INV-000003", f"/invoices/{at['next edition']}", "/customers/acme/refund",
         f"/invoices/INV-000001/credit-lines?line-{ROWS[0].id}=outcome:ticket-1&line-{ROWS[1].id}=line",
@@ -238,6 +238,21 @@ def _actions(scenario: Scenario) -> Visits:
     until(lambda: deployment.call("HEXISTS", deployment.keys().on_hold, "damaged-0001"), "it is on hold")
     yield "an outcome on hold", admin.get("/dashboard/outcomes/damaged-0001")
     yield "problems with one on hold", admin.get("/dashboard/problems")
+    yield from _several_invoices(admin)
+
+
+def _several_invoices(admin: Dashboard) -> Visits:
+    """Drafts that are issued together, and payments that are recorded together."""
+    issue, pay = (f"/dashboard/invoices/bulk/{action}" for action in ("issue", "pay"))
+    page = admin.submit(admin.get("/dashboard/invoices"), issue)
+    yield "invoices to issue", page
+    yield "invoices that cannot be issued", admin.submit(page, issue, button="preview", date="2020-01-01")
+    yield "invoices that were issued", admin.submit(page, issue, confirmed="yes")
+    page = admin.submit(admin.get("/dashboard/invoices"), pay)
+    yield "payments to record", page
+    yield "what is due", admin.get("/dashboard/invoices/ageing")
+    admin.submit(page, pay, confirmed="yes", reference="4711")
+    yield "payments of what was paid before", admin.submit(page, pay, confirmed="yes", once="another form")
 
 
 def visits_of_nothing(api: ApiServer) -> Visits:
@@ -245,7 +260,8 @@ def visits_of_nothing(api: ApiServer) -> Visits:
     admin = Dashboard(api)
     for kind in ("", "/outcomes", "/problems", "/events", "/agents", "/customers", "/rate-cards", "/rate-cards/new",
                  "/taxes", "/seller", "/seller/edit",
-                 "/invoices", "/credit-notes", "/notifications", "/deliveries", "/changes"):  # fmt: skip
+                 "/invoices", "/invoices/ageing", "/credit-notes", "/notifications", "/deliveries",
+                 "/changes"):  # fmt: skip
         yield f"nothing at {kind or '/'}", admin.get(f"/dashboard{kind}")
     yield "signed out", Dashboard(api, None).get("/dashboard/sign-in")
     yield "a wrong token", Dashboard(api, None).sign_in("wn_nonsense_x")

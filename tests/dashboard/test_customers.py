@@ -337,7 +337,7 @@ def test_outcomes_and_invoices_of_the_customer_stand_there(
         assert outcomes[0][5] == "1.00 EUR"
         invoices = page.rows("invoices")
         assert page.states("invoices")[0] == ["draft"]
-        assert invoices[0][2:] == ["1 – 31 October 2096 (UTC)", str(len(ROWS)), "10.00 EUR"]
+        assert invoices[0][2:] == ["October 2096", str(len(ROWS)), "10.00 EUR"]
         assert {"/dashboard/outcomes?customer=acme", "/dashboard/invoices?customer=acme"} <= page.hrefs
 
 

@@ -34,11 +34,13 @@ FILTERS = ("search", "match", "status", "customer", "customer_key", "agent", "fa
            "outcome", "archived", "part", "outcomes", "units")  # fmt: skip
 # Elements and attributes that no page of ours has.
 INJECTED = """
-//script[not(@src)] | //style | //iframe | //object | //embed | //base | //@*[starts-with(name(), 'on')] | //@style
+//script[not(@src)] | //style | //iframe[not(parent::*/@id='document')] | //object | //embed | //base | //@style
+| //@*[starts-with(name(), 'on')]
 | //img[not(starts-with(@src, '/dashboard/static/') or starts-with(@src, '/dashboard/seller/logo?'))]
 | //@href[starts-with(normalize-space(.), 'javascript:')] | //@action[not(starts-with(., '/dashboard'))]
 | //@formaction[not(starts-with(., '/dashboard'))]
-| //@src[not(starts-with(., '/dashboard/static/') or starts-with(., '/dashboard/seller/logo?'))]
+| //@src[not(starts-with(., '/dashboard/static/') or starts-with(., '/dashboard/seller/logo?')
+  or starts-with(., '/dashboard/invoices/') and contains(., '/print?revision='))]
 | //a/@href[not(starts-with(., '/dashboard') or starts-with(., '#')
   or . = '/docs' or . = '/openapi.json' or . = '/metrics')]
 """

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.dashboard.browser import Tab
-from tests.dashboard.client import Dashboard, Page, figures
+from tests.dashboard.client import Dashboard, Page
 from tests.support.invoices import outcome_row
 from tests.web.api_server import ApiServer
 from tests.web.invoices import AHEAD, ROWS, closed, put, rows
@@ -56,11 +56,11 @@ class TestDoing:
         assert (page.status, page.path) == (200, FIRST)
         assert "INV-000001" in page.message
         assert page.state("stage") == "issued"
-        page = admin.submit(page, f"{FIRST}/pay", confirmed="yes")
-        assert "INV-000001" in page.message
+        page = admin.submit(page, f"{FIRST}/payments", confirmed="yes")
+        assert "10.00 EUR" in page.message, "what is due"
         assert page.state("stage") == "paid"
         assert "do-void" not in page.source, "nothing more can be done"
-        assert changes(api) == [("invoice.pay", "token admin"), ("invoice.issue", "token admin")]
+        assert changes(api) == [("invoice.payment", "token admin"), ("invoice.issue", "token admin")]
 
     def test_what_the_customers_credit_pays_is_told_before_it_is_issued(self, admin: Dashboard, api: ApiServer) -> None:
         old, new = put(api), put(api, at=AHEAD.end)
@@ -68,7 +68,10 @@ class TestDoing:
         do(api, old, "pay")
         do(api, old, "credit", outcome_key="ticket-1", amount="1.50", reason="late")
         page = admin.get(f"{LIST}/{new.id}")
-        assert figures(page.find("//*[@id='do-issue']//p")) == ["10.00", "1.50"]
+        effect = page.text_of("do-issue-effect")
+        assert "INV-000002" in effect
+        assert "uses 1.50 EUR" in effect
+        assert "8.50 EUR will be due on " in effect
         page = admin.submit(page, f"{LIST}/{new.id}/issue", confirmed="yes")
         assert page.rows("sums")[-1][1] == "8.50"
 
@@ -80,7 +83,7 @@ class TestDoing:
         assert now(api, one)["reason"] == "wrong company"
         assert not [to for to in page.hrefs if "/credit" in to.removeprefix("/dashboard/credit-notes")]
 
-    @pytest.mark.parametrize("operation", ["issue", "pay", "void"])
+    @pytest.mark.parametrize("operation", ["issue", "payments", "void"])
     def test_nothing_is_done_without_a_tick_and_what_was_typed_is_kept(
         self, admin: Dashboard, api: ApiServer, operation: str
     ) -> None:
@@ -99,7 +102,7 @@ class TestDoing:
             assert refused.find("//input[@name='reason']").get("value") == reason["reason"]
         done = admin.submit(refused, name, confirmed="yes")
         assert done.status == 200
-        assert now(api, one)["status"] == {"issue": "issued", "pay": "paid", "void": "void"}[operation]
+        assert now(api, one)["status"] == {"issue": "issued", "payments": "paid", "void": "void"}[operation]
 
     def test_a_reason_that_cannot_be_printed_is_told_at_its_field(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
@@ -149,7 +152,7 @@ class TestDoing:
             assert page.status == 200
             assert not page.document.xpath("//main//form[@method='post']")
             assert not credit_forms(page)
-            for operation in ("issue", "pay", "void", "credit"):
+            for operation in ("issue", "payments", "void", "credit"):
                 key = page.find("//form[@method='post']//input[@name='form_key']").get("value")
                 fields = {"form_key": key, "confirmed": "yes", "reason": "a", "outcome": "ticket-1"}
                 assert reader.send(f"{LIST}/{name}/{operation}", fields).status == 403

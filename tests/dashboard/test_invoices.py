@@ -267,7 +267,7 @@ class TestOne:
         assert cells[-1][-1] == "−1.50", "nothing is given back of a credit"
 
     def test_lines_come_in_pages(self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoices.LIMIT", 4)
+        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoice.LIMIT", 4)
         one = put(api, "acme", rows(9))
         page, seen = admin.get(f"{LIST}/{one.id}"), []
         while True:
@@ -281,7 +281,7 @@ class TestOne:
     def test_a_place_in_the_lines_of_an_open_one_begins_again_when_it_is_closed(
         self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoices.LIMIT", 2)
+        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoice.LIMIT", 2)
         lines = rows(4)
         one = put(api, "acme", lines, closed=False)
         onward = admin.get(f"{LIST}/{one.id}").pages["next"]
@@ -429,7 +429,7 @@ class TestBrowser:
         tab.page.locator("#do-issue").wait_for()
         do(api, one, "issue")
         tab.page.locator("#stage [data-state=issued]").wait_for()
-        tab.page.locator("#do-pay").wait_for()
+        tab.page.locator("#do-payments").wait_for()
 
     def test_what_is_typed_stays_while_others_change_things(self, api: ApiServer, tab: Tab) -> None:
         one = put(api)

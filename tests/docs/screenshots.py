@@ -19,7 +19,7 @@ WIDE = {"width": 1280, "height": 800}
 NARROW = {"width": 390, "height": 844}
 QUALITY = 40
 # What is worth seeing is further down on these.
-TALL = ("overview", "outcome")
+TALL = ("overview", "outcome", "invoice")
 TALLER = 1150
 # Outcomes of each agent of the sample.
 MANY = 60
@@ -32,6 +32,7 @@ PICTURES = {
     "events": "/dashboard/events",
     "invoices": "/dashboard/invoices",
     "invoice": "/dashboard/invoices/{id}",
+    "ageing": "/dashboard/invoices/ageing",
     "customers": "/dashboard/customers",
     "customer": "/dashboard/customers/{key}",
     "rate-cards": "/dashboard/rate-cards",

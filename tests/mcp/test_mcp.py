@@ -13,10 +13,12 @@ import pytest
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.api_server import ApiServer, api_server
+from tests.web.invoices import put, rows
 
 mcp = pytest.importorskip("mcp", reason="the extra is not installed: pip install 'witnd[mcp]'")
 
-READING = {"find_outcomes", "get_outcome", "explain_outcome"}
+BILLING = {"find_invoices", "get_invoice", "get_invoice_lines", "get_balances", "get_ageing"}
+READING = {"find_outcomes", "get_outcome", "explain_outcome", *BILLING}
 PATIENT = {"customer_key": "acme", "agent_key": "patient"}
 
 
@@ -120,6 +122,37 @@ async def test_of_a_long_story_the_end_is_told(api: ApiServer) -> None:
 def count(api: ApiServer, key: str) -> int:
     answer = api.ask("GET", f"/v1/outcomes/{key}")
     return answer.json["outcome"]["events_count"] if answer.status == 200 and answer.json["outcome"] else 0
+
+
+async def test_an_agent_reads_invoices_lines_balances_and_what_is_due(api: ApiServer) -> None:
+    one, other = put(api, "acme", rows(3)), put(api, "other")
+    for head in (one, other):
+        api.ask("POST", f"/v1/invoices/{head.id}/issue")
+    api.ask("POST", f"/v1/invoices/{one.id}/payments", {"amount": "1.00", "reference": "4711"})
+    api.ask("POST", f"/v1/invoices/{other.id}/payments", {"amount": "12.50"})
+    async with agent(api, token=api.tokens["read"]) as client:
+        page = await ask(client, "find_invoices", status="issued,paid", limit=1)
+        following = await ask(client, "find_invoices", status="issued,paid", after=page["next_cursor"])
+        assert {each["data"][0]["number"] for each in (page, following)} == {"INV-000001", "INV-000002"}
+        found = await ask(client, "find_invoices", customer_key="acme", currency="EUR", period="2096-10")
+        assert [invoice["id"] for invoice in found["data"]] == [one.id]
+        got = await ask(client, "get_invoice", invoice="INV-000001")
+        assert (got["total"], got["due"], got["payments"][0]["reference"]) == ("3.00", "2.00", "4711")
+        lines = await ask(client, "get_invoice_lines", invoice=one.id, limit=2)
+        more = await ask(client, "get_invoice_lines", invoice=one.id, after=lines["next_cursor"])
+        keys = [line["outcome_key"] for line in lines["data"] + more["data"]]
+        assert keys == [row.outcome_key for row in rows(3)]
+        assert (await ask(client, "get_balances", customer_key="other"))["data"] == [
+            {"currency": "EUR", "balance": "2.50"}
+        ]
+        due = await ask(client, "get_ageing", currency="EUR")
+        assert [(sums["customer_key"], sums["current"], sums["total"]) for sums in due["customers"]] == [
+            ("acme", "2.00", "2.00")
+        ]
+        assert "NOT_FOUND" in await refusal(client, "get_invoice", invoice="INV-000009")
+        assert "NOT_FOUND" in await refusal(client, "get_balances", customer_key="nobody")
+        assert "- status: " in await refusal(client, "find_invoices", status="late")
+        assert "limit" in await refusal(client, "get_invoice_lines", invoice=one.id, limit=1000)
 
 
 async def test_refusals_say_what_to_do(api: ApiServer) -> None:

@@ -445,6 +445,15 @@ TAMPERED: dict[str, tuple[Tamper, tuple[Any, str]]] = {
         (ISSUED, "place in the list of drafts with")),
     "nothing that is adjusted": (
         lambda t: t.redis.zadd(KEYS.to_adjust, {"ab" * 32: START}), (None, f"{'ab' * 32} in the list of drafts with")),
+    "an unpaid one that is not listed": (
+        lambda t: t.redis.zrem(KEYS.receivables, t.invoices()[ISSUED].id),
+        (ISSUED, "day in the list of unpaid invoices")),
+    "a paid one among the unpaid": (
+        lambda t: t.redis.zadd(KEYS.receivables, {t.invoices()[DRAFT].id: 739_000}),
+        (DRAFT, "day in the list of unpaid invoices")),
+    "nothing that is unpaid": (
+        lambda t: t.redis.zadd(KEYS.receivables, {"ab" * 32: 739_000}),
+        (None, f"{'ab' * 32} in the list of unpaid invoices")),
     "a draft that does not wait": (
         lambda t: t.redis.zrem(KEYS.to_issue, t.invoices()[DRAFT].id), (DRAFT, "place in the list of drafts to be")),
     "the latest date of a series": (

@@ -9,10 +9,14 @@ It imports nothing of the daemon. `AsyncClient` imports aiohttp and `RedisSender
 """
 
 from witnd.client.answers import (
+    Ageing,
+    AgeingReport,
     Balance,
     CreditResult,
     Fate,
     Invoice,
+    InvoicePage,
+    LinePage,
     LineResult,
     Outcome,
     OutcomeDetail,
@@ -44,6 +48,8 @@ from witnd.client.redis_sender import RedisSender
 from witnd.client.webhook import verify_webhook
 
 __all__ = [
+    "Ageing",
+    "AgeingReport",
     "ApiError",
     "AsyncClient",
     "Balance",
@@ -55,6 +61,8 @@ __all__ = [
     "EventReceipt",
     "Fate",
     "Invoice",
+    "InvoicePage",
+    "LinePage",
     "LineResult",
     "NoAnswerError",
     "NotAllowedError",

@@ -119,6 +119,45 @@ class Invoice(Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
 
 
+class InvoicePage(Struct, frozen=True, kw_only=True):
+    """One page of invoices. `next_cursor` is null at the end. `unreadable`: ids of invoices whose data is damaged."""
+
+    data: list[Invoice]
+    next_cursor: str | None = None
+    unreadable: list[str] = []
+
+
+class LinePage(Struct, frozen=True, kw_only=True):
+    """One page of the lines of an invoice. The API reference describes their members."""
+
+    data: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+class Ageing(Struct, frozen=True, kw_only=True):
+    """What is due in one currency: until the due date, and by the days since. `customer_key` is null in totals."""
+
+    currency: str
+    invoices: int
+    current: str
+    days_1_30: str
+    days_31_60: str
+    over_60: str
+    total: str
+    customer_key: str | None = None
+
+
+class AgeingReport(Struct, frozen=True, kw_only=True):
+    """What is due on a date. `complete` is false if there are more unpaid invoices than one report reads; those with
+    the latest due dates are left out."""
+
+    date: str
+    totals: list[Ageing]
+    customers: list[Ageing]
+    complete: bool
+    unreadable: list[str] = []
+
+
 class LineResult(Struct, frozen=True, kw_only=True):
     """A line of an invoice, and the invoice afterwards. `quantity` and `unit_price` are null if it is not a manual
     line. `tax` is the key of its tax."""

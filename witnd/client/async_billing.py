@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from witnd.client import billing
-from witnd.client.answers import Balance, CreditResult, Invoice, LineResult, PaymentResult, RefundResult
+from witnd.client.answers import (
+    AgeingReport,
+    Balance,
+    CreditResult,
+    Invoice,
+    InvoicePage,
+    LinePage,
+    LineResult,
+    PaymentResult,
+    RefundResult,
+)
 from witnd.client.flow import Flow, Retries
 
 T = TypeVar("T")
@@ -21,6 +31,31 @@ class AsyncBilling:
     async def invoice(self, id: str) -> Invoice:  # noqa: A002 - the name in the API
         """Return an invoice with its payments and newest credit notes, by id or number. Raises `NotFoundError`."""
         return await self._run(billing.invoice(id, self._retries))
+
+    async def invoice_page(
+        self,
+        *,
+        status: str | None = None,
+        customer_key: str | None = None,
+        currency: str | None = None,
+        period: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> InvoicePage:
+        """Return one page of invoices, the newest period first, after the cursor `after`. `status` may list several,
+        separated by commas; `period` is a year, month or day. Pages before the last may be short."""
+        filters: dict[str, str | int | None] = {"status": status, "customer_key": customer_key, "currency": currency}
+        filters |= {"period": period, "limit": limit, "after": after}
+        return await self._run(billing.invoice_page(filters, self._retries))
+
+    async def invoice_lines(self, id: str, *, limit: int = 100, after: str | None = None) -> LinePage:  # noqa: A002
+        """Return one page of the lines of an invoice with their workings, after the cursor `after`."""
+        return await self._run(billing.invoice_lines(id, {"limit": limit, "after": after}, self._retries))
+
+    async def ageing(self, *, customer_key: str | None = None, currency: str | None = None) -> AgeingReport:
+        """Return what is due of unpaid invoices by currency and customer, by the days since the due date."""
+        filters = {"customer_key": customer_key, "currency": currency}
+        return await self._run(billing.ageing(filters, self._retries))
 
     async def add_line(
         self,

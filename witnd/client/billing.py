@@ -7,9 +7,19 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from witnd.client.answers import Balance, CreditResult, Invoice, LineResult, PaymentResult, RefundResult
+from witnd.client.answers import (
+    AgeingReport,
+    Balance,
+    CreditResult,
+    Invoice,
+    InvoicePage,
+    LinePage,
+    LineResult,
+    PaymentResult,
+    RefundResult,
+)
 from witnd.client.event import fresh_key
-from witnd.client.flow import Flow, Request, Retries, exchange, read_answer
+from witnd.client.flow import Flow, Request, Retries, exchange, get, read_answer
 
 T = TypeVar("T")
 
@@ -21,6 +31,18 @@ class _Balances(Struct):
 def invoice(id_: str, retries: Retries) -> Flow[Invoice]:
     answer = yield from exchange(Request("GET", _target("invoices", id_)), retries)
     return read_answer(answer, Invoice)
+
+
+def invoice_page(filters: Mapping[str, str | int | None], retries: Retries) -> Flow[InvoicePage]:
+    return get(("invoices",), filters, InvoicePage, retries)
+
+
+def invoice_lines(id_: str, filters: Mapping[str, str | int | None], retries: Retries) -> Flow[LinePage]:
+    return get(("invoices", id_, "lines"), filters, LinePage, retries)
+
+
+def ageing(filters: Mapping[str, str | int | None], retries: Retries) -> Flow[AgeingReport]:
+    return get(("invoices", "ageing"), filters, AgeingReport, retries)
 
 
 def add_line(

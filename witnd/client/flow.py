@@ -257,7 +257,8 @@ def _with_batch_index(detail: errors.Detail, places: Sequence[int]) -> errors.De
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _get(path: Sequence[str], query: Mapping[str, str | int | None], type_: type[T], retries: Retries) -> Flow[T]:
+def get(path: Sequence[str], query: Mapping[str, str | int | None], type_: type[T], retries: Retries) -> Flow[T]:
+    """Read what is at a path. Parameters that are None are left out."""
     target = "/v1/" + "/".join(quote(part, safe="") for part in path)
     given = urlencode({name: value for name, value in query.items() if value is not None}, quote_via=quote)
     answer = yield from exchange(Request("GET", f"{target}?{given}" if given else target), retries)
@@ -265,12 +266,12 @@ def _get(path: Sequence[str], query: Mapping[str, str | int | None], type_: type
 
 
 def outcome(key: str, retries: Retries) -> Flow[OutcomeDetail]:
-    return _get(("outcomes", key), {}, OutcomeDetail, retries)
+    return get(("outcomes", key), {}, OutcomeDetail, retries)
 
 
 def page(filters: Mapping[str, str | int | None], retries: Retries) -> Flow[Page]:
-    return _get(("outcomes",), filters, Page, retries)
+    return get(("outcomes",), filters, Page, retries)
 
 
 def fate(partition: int, id_: str, key: str | None, retries: Retries) -> Flow[Fate]:
-    return _get(("events", str(partition), id_), {"key": key}, Fate, retries)
+    return get(("events", str(partition), id_), {"key": key}, Fate, retries)

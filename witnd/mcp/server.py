@@ -1,29 +1,28 @@
 """MCP tools over standard input and output. The token limits them further."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from mcp.server.mcpserver import MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from witnd import __version__
-from witnd.client import ApiError, AsyncClient, Detail, NoAnswerError, UnavailableError, WitndError
+from witnd.client import AsyncClient
+from witnd.mcp.billing import add_billing_tools
+from witnd.mcp.results import READS, document, result
 
-T = TypeVar("T")
 # Events of an explanation, which an agent reads at once.
 MAX_EVENTS: Final = 50
-_READS: Final = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 _SENDS: Final = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )  # fmt: skip
 _ABOUT: Final = """witnd bills work by its result. An outcome is one piece of work for one customer, named by a key. \
 Its status is OPEN (its condition was never true), PENDING (it was; `scheduled_resolution` says what it would become \
 now), CONFIRMED (billed) or FAILED (missed, not billed). It settles when no event came for its settlement period. \
-Amounts are decimal text: do not turn them into floats."""
+An invoice collects the confirmed outcomes of a customer in a period: it is a draft until it is issued, then issued \
+(an amount is due), paid or void. Amounts are decimal text: do not turn them into floats."""
 _SENDING: Final = """ Events cannot be taken back. Whenever it is unknown whether an event arrived, call send_event \
 again with the same arguments and the same idempotency_key: it counts once. With a new key it would count again."""
 
@@ -51,13 +50,14 @@ def build(client: AsyncClient, *, allow_writes: bool) -> MCPServer[None]:
         log_level="WARNING",
     )
     _add_read_tools(server, client)
+    add_billing_tools(server, client)
     if allow_writes:
         _add_write_tools(server, client)
     return server
 
 
 def _add_read_tools(server: MCPServer[None], client: AsyncClient) -> None:
-    @server.tool(annotations=_READS, title="Find outcomes")
+    @server.tool(annotations=READS, title="Find outcomes")
     async def find_outcomes(
         status: _Status | None = None,
         customer_key: _Text | None = None,
@@ -71,23 +71,23 @@ def _add_read_tools(server: MCPServer[None], client: AsyncClient) -> None:
         page = client.page(
             status=status, customer_key=customer_key, agent_key=agent_key, prefix=prefix, limit=limit, after=after
         )
-        return _document(await _result(page))
+        return document(await result(page))
 
-    @server.tool(annotations=_READS, title="Get an outcome")
+    @server.tool(annotations=READS, title="Get an outcome")
     async def get_outcome(key: _Key) -> dict[str, Any]:
         """Get an outcome: status, deadline, amount, invoice, sent webhooks and held events. For the reason of its
         status, use explain_outcome."""
-        found = _document(await _result(client.outcome(key)))
+        found = document(await result(client.outcome(key)))
         why = (found.pop("story") or {}).get("why")
         for name in ("terms", "events_next_cursor"):
             found.pop(name)
         return {**found, "why": why}
 
-    @server.tool(annotations=_READS, title="Explain an outcome")
+    @server.tool(annotations=READS, title="Explain an outcome")
     async def explain_outcome(key: _Key) -> dict[str, Any]:
         """Explain an outcome: its frozen terms, its last 50 events and their effect on every check of the condition,
         and the calculation of the amount. Quote `story.why` and `story.events[].words` to people."""
-        found = _document(await _result(client.outcome(key)))
+        found = document(await result(client.outcome(key)))
         story = found["story"]
         if story is not None:
             left_out = len(story["events"]) - MAX_EVENTS
@@ -126,26 +126,4 @@ def _add_write_tools(server: MCPServer[None], client: AsyncClient) -> None:
             key, action, customer_key, idempotency_key=idempotency_key, agent_key=agent_key, value=value,
             attribution=attribution, timestamp=timestamp, settles_at=settles_at, properties=properties,
         )  # fmt: skip
-        return _document(await _result(sending))
-
-
-async def _result(asking: Awaitable[T]) -> T:
-    """Return the result, or raise an error that an agent can act on."""
-    try:
-        return await asking
-    except (NoAnswerError, UnavailableError) as away:
-        again = " with the same idempotency_key" if away.events else ""
-        raise ToolError(f"{away}. The result is unknown; retry the same call{again}.") from away
-    except ApiError as refused:
-        raise ToolError(f"{refused}{_details_text(refused.details)}") from refused
-    except (WitndError, ValueError, TypeError) as wrong:
-        raise ToolError(str(wrong)) from wrong
-
-
-def _details_text(details: tuple[Detail, ...]) -> str:
-    return "".join(f"\n- {one.path or 'request'}: {one.message}" for one in details)
-
-
-def _document(answer: object) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.to_builtins(answer)
-    return document
+        return document(await result(sending))

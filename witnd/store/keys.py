@@ -64,13 +64,14 @@ has no hash tag. Every version of witnd reads it first, because it has the forma
 | `witn:{shared}:billing:changes:<id>` | hash | token of an operation → what it did | operations | for ever |
 | `witn:{shared}:billing:payments:<id>` | list | payments of an invoice, and their reversals | operations | for ever |
 | `witn:{shared}:billing:reversals:<id>` | hash | outcome key → the reversal of its line | biller | for ever |
-| `witn:{shared}:billing:pending_reversals:<id>` | zset | reversals to credit → ms of the event | biller, operations | until credited |
-| `witn:{shared}:billing:reversed` | zset | invoices with pending reversals → ms of the first | biller, operations | until credited |
+| `witn:{shared}:billing:pending_reversals:<id>` | zset | reversals to credit → ms | biller | until credited |
+| `witn:{shared}:billing:reversed` | zset | invoices with such reversals → first ms | biller | until credited |
 | `witn:{shared}:billing:invoices` | zset | invoice id → start of its period in ms | biller | for ever |
 | `witn:{shared}:billing:customer:<key>` | zset | the same for one customer | biller | for ever |
 | `witn:{shared}:billing:open` | zset | drafts of open periods → end of the period in ms | biller | until closed |
 | `witn:{shared}:billing:to_adjust` | zset | drafts with manual lines → end of period | operations | until closed |
 | `witn:{shared}:billing:to_issue` | zset | closed drafts → end of period in ms | biller, operations | until issued |
+| `witn:{shared}:billing:receivables` | zset | unpaid invoices → number of their due date | operations | until paid |
 | `witn:{shared}:billing:balance` | hash | `<currency>:<customer key>` → credit to use | operations | for ever |
 | `witn:{shared}:billing:currencies:<customer key>` | hash | currency → its minor digits | operations | for ever |
 | `witn:{shared}:billing:refunds:<customer key>` | list | refunds of a customer's balances | refunds | for ever |
@@ -219,7 +220,7 @@ class BillingKeys:
 
     __slots__ = (
         "balance", "base", "change_log", "first_numbers", "invoices", "lost_numbers", "notes", "numbers", "open",
-        "owner", "reversed", "series", "series_dates", "state", "to_adjust", "to_issue",
+        "owner", "receivables", "reversed", "series", "series_dates", "state", "to_adjust", "to_issue",
     )  # fmt: skip
 
     def __init__(self, prefix: str) -> None:
@@ -231,6 +232,7 @@ class BillingKeys:
         self.open = f"{base}:open"
         self.to_issue = f"{base}:to_issue"
         self.to_adjust = f"{base}:to_adjust"
+        self.receivables = f"{base}:receivables"
         self.reversed = f"{base}:reversed"
         self.balance = f"{base}:balance"
         self.change_log = GlobalKeys(prefix).changes

@@ -12,7 +12,7 @@ from witnd.web.api import (
     problems,
     tokens,
 )
-from witnd.web.api.billing import balances, credit_notes, invoice_operations, invoices, manual_lines
+from witnd.web.api.billing import ageing, balances, credit_notes, invoice_operations, invoices, manual_lines
 from witnd.web.api.catalogue import agents, customers, notification_rules, rate_cards, seller, taxes
 from witnd.web.dashboard.pages.all import PAGES
 from witnd.web.dashboard.view import PREFIX, refused_page
@@ -25,6 +25,7 @@ __all__ = [
     "HTML_ERRORS",
     "PAGES",
     "ROUTES",
+    "ageing",
     "agents",
     "balances",
     "changes",

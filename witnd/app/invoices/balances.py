@@ -9,11 +9,10 @@ from witnd.app.errors import Refused, checked_cursor, invalid, not_found
 from witnd.app.invoices.change import reuse_error
 from witnd.app.invoices.facts import Facts, is_same, not_confirmed, received
 from witnd.app.services import Services
-from witnd.domain.invoices.json_form import RefundJson, refund_json
 from witnd.domain.invoices.operations import Refusal
-from witnd.domain.invoices.payment import Received, Refund
+from witnd.domain.invoices.payment import Received, Refund, RefundJson, refund_json, refund_refusal
 from witnd.domain.outcomes.resolution import derived_id
-from witnd.domain.values.money import minor_text
+from witnd.domain.values.money import difference, minor_text
 from witnd.store.access.change_log import Author, Change
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices.accounts import Balance, Refunded
@@ -81,6 +80,17 @@ async def refund(
         **{name: getattr(shown, name) for name in RefundJson.__struct_fields__},
         balance=minor_text(done.balance, balance.digits),
     )
+
+
+async def after_refund(services: Services, customer_key: str, currency: str | None, facts: Facts) -> BalanceJson:
+    """Return the balance that a refund would leave. Raise an error if the refund would be refused."""
+    balance = _chosen(await _balances(services, customer_key), currency)
+    given = received(facts, balance.currency, balance.digits)
+    wrong = refund_refusal(given.amount, balance.amount, balance.currency, balance.digits)
+    if wrong is not None:
+        raise Refused("CONFLICT", wrong.problem, remedy=wrong.remedy)
+    left = difference(balance.amount, given.amount)
+    return BalanceJson(currency=balance.currency, balance=minor_text(left, balance.digits))
 
 
 async def _balances(services: Services, customer_key: str) -> list[Balance]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from witnd.app.errors import Refused
 from witnd.app.services import Services
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.operations import Decision, Refusal, Unchanged, reason_refusal
+from witnd.domain.invoices.operations import Decision, Refusal, Unchanged, invoice_label, reason_refusal
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.mistake import Mistake
 from witnd.store.access.change_log import Author
@@ -32,9 +32,11 @@ async def do(
     token: str | None = None,
     dry_run: bool = False,
     new: Invoice | None = None,
+    revision: int | None = None,
 ) -> Operation | Unchanged:
     """Execute an operation once, and log it in the same step. With `dry_run`, only decide it. `new`: the invoice, if it
-    may not exist yet. Raise CONFLICT if the domain refuses it.
+    may not exist yet. `revision`: the one that the author has seen; a newer one is refused. Raise CONFLICT if it is
+    refused.
 
     `token` identifies the operation across calls; by default it follows from the author's idempotency key. Invoices
     store tokens, so their form must never change: a repeated credit would count as a new one.
@@ -43,12 +45,24 @@ async def do(
     if token is None and key is not None:
         token = derived_id("api", operation, key)
     logged = entry_maker(author, operation)
+    decision = decide if revision is None else _unchanged_since(revision, decide)
     done = await services.invoices.do(
-        invoice.id, decide, rows=rows, token=token, logged=logged, dry_run=dry_run, new=new
+        invoice.id, decision, rows=rows, token=token, logged=logged, dry_run=dry_run, new=new
     )
     if isinstance(done, Refusal):
         raise Refused("CONFLICT", done.problem, remedy=done.remedy)
     return done
+
+
+def _unchanged_since(revision: int, decide: Callable[[Snapshot], Decision]) -> Callable[[Snapshot], Decision]:
+    """Return the decision about an invoice that must still have a revision."""
+
+    def guarded(seen: Snapshot) -> Decision:
+        if seen.invoice.revision != revision:
+            return Refusal(f"{invoice_label(seen.invoice)} has changed since it was shown", "look at it again")
+        return decide(seen)
+
+    return guarded
 
 
 class Reused(Refused):

@@ -13,12 +13,11 @@ from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.json_form import (
     CreditNoteJson,
     InvoiceJson,
-    PaymentJson,
     credit_note_json,
     invoice_json,
-    payment_json,
     tax_rows_json,
 )
+from witnd.domain.invoices.payment import PaymentJson, payment_json
 from witnd.domain.invoices.tax import tax_sum
 from witnd.domain.values.money import minor_text
 

@@ -3,6 +3,7 @@
 The domain decides what may be done. Payments are in `payments`, credits in `credit`, exports in `exports`.
 """
 
+from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
@@ -17,7 +18,15 @@ from witnd.domain.invoices import issue as issuing
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue_terms import issue_terms
 from witnd.domain.invoices.json_form import InvoiceJson, invoice_json
-from witnd.domain.invoices.operations import CreditNote, Decision, Unchanged
+from witnd.domain.invoices.operations import (
+    Change,
+    CreditNote,
+    Decision,
+    Refusal,
+    Unchanged,
+    amount_text,
+    invoice_label,
+)
 from witnd.domain.invoices.payment import parse_date
 from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
@@ -41,6 +50,13 @@ class Revision(Struct, frozen=True, kw_only=True):
 
     done: Operation | Unchanged
     draft: Invoice
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """What an author has seen of an invoice: its revision, and its total with tax. None: any total."""
+
+    revision: int
+    total: Decimal | None
 
 
 class Revised(InvoiceJson, frozen=True, kw_only=True):
@@ -175,9 +191,16 @@ def revised_json(revision: Revision) -> Revised:
 
 
 async def issue(
-    services: Services, author: Author, invoice: Invoice, *, date: str | None = None, dry_run: bool = False
+    services: Services,
+    author: Author,
+    invoice: Invoice,
+    *,
+    date: str | None = None,
+    dry_run: bool = False,
+    shown: Shown | None = None,
 ) -> Operation | Unchanged:
     """Issue a closed draft: give it its number, its taxes and a final total. `date`: an earlier issue date than today.
+    `shown`: what the author has seen of the draft; if that is no longer so, nothing is done.
 
     `warnings` lists what the document lacks.
     """
@@ -189,7 +212,7 @@ async def issue(
     pending = await pending_reversals(services.invoices, invoice, through)
 
     def decide(seen: Snapshot) -> Decision:
-        return issuing.issue(
+        decision = issuing.issue(
             seen.invoice,
             seen.balance,
             series,
@@ -201,12 +224,23 @@ async def issue(
             date=date,
             last_dates=seen.last_dates,
         )
+        return decision if shown is None else _as_shown(shown, decision)
 
     rows = [one.row.id for one in pending]
-    done = await do(services, author, invoice, "issue", decide, rows=rows, dry_run=dry_run)
+    revision = None if shown is None else shown.revision
+    done = await do(services, author, invoice, "issue", decide, rows=rows, dry_run=dry_run, revision=revision)
     if isinstance(done, Operation) and done.repeated and date not in (None, done.invoice.issue_date):
         raise reuse_error(author, f"issued this invoice on {done.invoice.issue_date}")
     return done
+
+
+def _as_shown(shown: Shown, decision: Decision) -> Decision:
+    """Refuse an issue with another total than the author has seen: the catalogue and reversals can change it."""
+    if not isinstance(decision, Change) or shown.total in (None, decision.after.amount):
+        return decision
+    assert shown.total is not None, shown
+    was, is_now = (amount_text(amount, decision.after) for amount in (shown.total, decision.after.amount))
+    return Refusal(f"the total of {invoice_label(decision.before)} was {was} and is now {is_now}", "look at it again")
 
 
 def check_date(date: str) -> None:

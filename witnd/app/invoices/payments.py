@@ -1,5 +1,6 @@
 """Record and reverse payments of an invoice."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from witnd.app.errors import Refused, not_found
@@ -8,13 +9,14 @@ from witnd.app.invoices.facts import Facts, is_same, not_confirmed, received
 from witnd.app.services import Services
 from witnd.domain.invoices import payment as paying
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.json_form import InvoiceJson, PaymentJson, invoice_json, payment_json
-from witnd.domain.invoices.operations import Unchanged, date_text
-from witnd.domain.invoices.payment import Payment
+from witnd.domain.invoices.json_form import InvoiceJson, invoice_json
+from witnd.domain.invoices.operations import Decision, Unchanged, date_text
+from witnd.domain.invoices.payment import Payment, PaymentJson, Received, payment_json
 from witnd.domain.values.money import minor_text
 from witnd.store.access.change_log import Author
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices.change import Operation
+from witnd.store.invoices.change_arguments import Snapshot
 
 
 class Recorded(PaymentJson, frozen=True, kw_only=True):
@@ -36,20 +38,19 @@ async def pay(services: Services, author: Author, invoice: Invoice) -> Operation
 
 
 async def record(
-    services: Services, author: Author, invoice: Invoice, facts: Facts, *, token: str | None = None
+    services: Services,
+    author: Author,
+    invoice: Invoice,
+    facts: Facts,
+    *,
+    token: str | None = None,
+    revision: int | None = None,
 ) -> Recorded:
-    """Record a payment. What is due is applied to the invoice; the rest goes to the customer's balance. `token` is as
-    in `operations.do`."""
+    """Record a payment. What is due is applied to the invoice; the rest goes to the customer's balance. `token` and
+    `revision` are as in `operations.do`."""
     given = received(facts, invoice.currency, invoice.digits)
     try:
-        done = await do(
-            services,
-            author,
-            invoice,
-            "payment",
-            lambda seen: paying.pay(seen.invoice, given, seen.balance, today=date_text(seen.at), at=seen.at),
-            token=token,
-        )
+        done = await do(services, author, invoice, "payment", _payment_of(given), token=token, revision=revision)
     except StoreUnavailable as silent:
         raise not_confirmed(author, "payment", silent) from silent
     assert isinstance(done, Operation), done  # a payment with an amount is never there already
@@ -58,6 +59,18 @@ async def record(
         entry = payment.entry
         raise reuse_error(author, f"recorded {_money(entry.amount, invoice)} received on {entry.date}")
     return await _recorded(services, done.invoice, payment)
+
+
+async def preview(
+    services: Services, author: Author, invoice: Invoice, facts: Facts, *, revision: int | None = None
+) -> Operation | Unchanged:
+    """Decide a payment without recording it."""
+    given = received(facts, invoice.currency, invoice.digits)
+    return await do(services, author, invoice, "payment", _payment_of(given), dry_run=True, revision=revision)
+
+
+def _payment_of(given: Received) -> Callable[[Snapshot], Decision]:
+    return lambda seen: paying.pay(seen.invoice, given, seen.balance, today=date_text(seen.at), at=seen.at)
 
 
 async def reverse(services: Services, author: Author, invoice: Invoice, payment: str) -> Recorded:

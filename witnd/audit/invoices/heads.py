@@ -5,6 +5,7 @@ from typing import Final, TypeGuard
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
 from witnd.audit.invoices.snapshot import END_OF_TIME, InvoiceSnapshot, decode_score
+from witnd.domain.invoices.ageing import due_day
 from witnd.domain.invoices.invoice import Invoice, edition_id
 from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.issue_terms import PAYMENT_TERMS_DAYS
@@ -41,6 +42,7 @@ def check_head(
         findings.compare(f"{name} of the period", instant.render(must), instant.render(found), remedy)
     findings.compare("kind of period", period.kind, invoice.period, RESTORE)
     _check_lists(keys, snapshot, findings)
+    _check_receivable(keys, snapshot, findings)
     _check_life(keys, snapshot, findings)
     # Periods close in the order of their ends. Of the last period, some drafts may still be open.
     if not invoice.closed and invoice.end < closed_to:
@@ -88,6 +90,21 @@ def _check_lists(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Finding
     if invoice.closed and any(snapshot.rows):
         remedy = command_remedy("UNLINK", *(keys.rows(invoice.id, number) for number in range(len(snapshot.rows))))
         findings.differ("rows of a draft", "none: it is closed", sum(snapshot.rows), remedy)
+
+
+def _check_receivable(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings) -> None:
+    """Check that an unpaid invoice is in the list of unpaid ones, by the number of the day it is due."""
+    invoice = snapshot.invoice
+    if invoice.due_date is not None and not _is_date(invoice.due_date):
+        return  # reported elsewhere
+    must = due_day(invoice)
+    remedy = (
+        command_remedy("ZREM", keys.receivables, invoice.id)
+        if must is None
+        else command_remedy("ZADD", keys.receivables, must, invoice.id)
+    )
+    expected, found = ("not in it" if day is None else str(day) for day in (must, snapshot.receivable))
+    findings.compare("day in the list of unpaid invoices", expected, found, remedy)
 
 
 def _list_place(ms: int | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, UNREADABLE, Findings, command_remedy
-from witnd.domain.invoices.operations import note_ids
+from witnd.domain.invoices.operations import note_ids, number_text
 from witnd.store.invoices.codec import decode_invoice
 from witnd.store.journal.marks import series_numbers
 from witnd.store.keys import BillingKeys
@@ -43,9 +43,12 @@ async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings:
         await _check_listed(reads, papers, findings)
         await _check_invoice_keys(reads, keys, partitions, own, findings)
     lists = (
-        ("open drafts", keys.open), ("drafts to be issued", keys.to_issue),
-        ("drafts with manual lines", keys.to_adjust), ("reversed invoices", keys.reversed),
-    )  # fmt: skip
+        ("open drafts", keys.open),
+        ("drafts to be issued", keys.to_issue),
+        ("drafts with manual lines", keys.to_adjust),
+        ("unpaid invoices", keys.receivables),
+        ("reversed invoices", keys.reversed),
+    )
     for what, zset in lists:
         async for page in reads.scan_scores(zset):
             await _check_members(reads, keys, zset, f"the list of {what}", [id_ for id_, _ in page], findings)
@@ -154,7 +157,7 @@ async def check_numbers(reads: Reads, keys: BillingKeys, findings: Findings) -> 
         for start in range(firsts.get(name, 1), last + 1, PAGE):
             page = range(start, min(start + PAGE, last + 1))
             spans = lost.get(name, ())
-            numbers = [_number(name, n) for n in page if not any(n in span for span in spans)]
+            numbers = [number_text(name, n) for n in page if not any(n in span for span in spans)]
             await _check_number_owners(reads, keys, numbers, findings)
     assigned = sum(last - firsts.get(name, 1) + 1 for name, last in series.items())
     if assigned - sum(len(span) for spans in lost.values() for span in spans) != given:
@@ -165,10 +168,6 @@ def _spans(text: str) -> list[range]:
     """Parse ranges such as `3-7 12-12`."""
     ends = [span.split("-") for span in text.split()]
     return [range(int(first), int(last) + 1) for first, last in ends]
-
-
-def _number(series: str, count: int) -> str:
-    return f"{series}-{count:06d}"
 
 
 class SeriesDates:
@@ -235,7 +234,9 @@ async def _check_unknown_numbers(
             name, _, count = number.rpartition("-")
             last = series.get(name, 0)
             if not (
-                count.isdigit() and firsts.get(name, 1) <= int(count) <= last and _number(name, int(count)) == number
+                count.isdigit()
+                and firsts.get(name, 1) <= int(count) <= last
+                and number_text(name, int(count)) == number
             ):
                 expected = (
                     f"none: series {name} has given {last}" if name in series else "none: there is no such series"

@@ -19,7 +19,7 @@ from witnd.store.records.state_fields import StateFields
 
 # After every instant that witnd can write.
 END_OF_TIME: Final = 253_402_300_800_000
-COMMANDS_PER_INVOICE: Final = 13  # without those per partition
+COMMANDS_PER_INVOICE: Final = 14  # without those per partition
 
 
 class BillerSnapshot(NamedTuple):
@@ -43,6 +43,7 @@ class InvoiceSnapshot(Struct, frozen=True, kw_only=True):
     open: int | None
     to_issue: int | None
     to_adjust: int | None
+    receivable: int | None
     lines: int
     credits: int
     credited: int
@@ -76,6 +77,7 @@ def snapshot_commands(keys: BillingKeys, partitions: Sequence[int], ids: Sequenc
             ("ZSCORE", keys.open, id_),
             ("ZSCORE", keys.to_issue, id_),
             ("ZSCORE", keys.to_adjust, id_),
+            ("ZSCORE", keys.receivables, id_),
             ("LLEN", keys.lines(id_)),
             ("LLEN", keys.credits(id_)),
             ("HLEN", keys.credited(id_)),
@@ -93,7 +95,7 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
     """Return the snapshot of an invoice, or why it is unreadable."""
     if any(isinstance(one, Exception) for one in answers):
         return "unreadable: one of its keys holds another type of data"
-    flat, listed, open_, to_issue, to_adjust, lines, credits_, credited, changes, payments, *more = answers
+    flat, listed, open_, to_issue, to_adjust, receivable, lines, credits_, credited, changes, payments, *more = answers
     reversals, pending, reversed_, *rows = more
     try:
         invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
@@ -109,6 +111,7 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
         open=decode_score(open_),
         to_issue=decode_score(to_issue),
         to_adjust=decode_score(to_adjust),
+        receivable=decode_score(receivable),
         lines=lines,
         credits=credits_,
         credited=credited,

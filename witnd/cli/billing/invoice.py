@@ -11,9 +11,8 @@ from witnd.domain.catalogue.buyer import Buyer
 from witnd.domain.catalogue.seller import Seller
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.issue_data import IssueData
-from witnd.domain.invoices.json_form import payment_json
 from witnd.domain.invoices.operations import CreditNote, invoice_label
-from witnd.domain.invoices.payment import Payment
+from witnd.domain.invoices.payment import Payment, payment_json
 from witnd.domain.invoices.tax import TaxRow, tax_sum
 from witnd.domain.pricing.working import ADJUSTMENTS, adjustment_title, working_text
 from witnd.domain.values import instant

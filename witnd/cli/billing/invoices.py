@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from witnd.app.invoices import operations
+from witnd.cli.billing.ageing import ageing
 from witnd.cli.billing.credit import credit
 from witnd.cli.billing.invoice import COLUMNS, NOTE_COLUMNS, listed, listed_notes
 from witnd.cli.billing.manual_lines import add_line, remove_line, set_tax
@@ -154,7 +155,7 @@ async def _note(id_: str, as_document: bool, config: Path | None) -> None:
 
 
 for _command in (
-    show, add_line, remove_line, set_tax, issue, pay, payment, reverse, void, revise, credit, balance, refund,
+    show, add_line, remove_line, set_tax, issue, pay, payment, reverse, void, revise, credit, balance, refund, ageing,
 ):  # fmt: skip
     invoices.add_command(_command)
 try:

@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from witnd.domain.invoices.invoice import Invoice, Kind, Row, Status
 from witnd.domain.invoices.operations import CreditNote
-from witnd.domain.invoices.payment import Payment, Refund
 from witnd.domain.invoices.tax import TaxRow, tax_sum
 from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text, plain
@@ -134,33 +133,6 @@ class CreditNoteJson(Struct, frozen=True, kw_only=True):
     lines: list[LineJson]
 
 
-class PaymentJson(Struct, frozen=True, kw_only=True):
-    """A payment. `applied` paid the invoice; the rest went to the customer's balance. `date` is when it arrived."""
-
-    id: str
-    amount: str
-    applied: str
-    date: str
-    method: str | None
-    reference: str | None
-    reversed: bool
-    recorded_at: str
-    reversed_at: str | None
-
-
-class RefundJson(Struct, frozen=True, kw_only=True):
-    """A refund of a customer's balance."""
-
-    id: str
-    customer_key: str
-    currency: str
-    amount: str
-    date: str
-    method: str | None
-    reference: str | None
-    recorded_at: str
-
-
 def invoice_json(invoice: Invoice) -> InvoiceJson:
     currency = invoice.currency
     return InvoiceJson(
@@ -236,34 +208,6 @@ def credit_note_json(note: CreditNote) -> CreditNoteJson:
         reason=note.reason,
         issued_at=_instant(note.issued_at),
         lines=[_line(row, note.invoice, note.customer_key, note.currency) for row in note.rows],
-    )
-
-
-def payment_json(invoice: Invoice, payment: Payment) -> PaymentJson:
-    entry = payment.entry
-    return PaymentJson(
-        id=payment.id,
-        amount=minor_text(entry.amount, invoice.digits),
-        applied=minor_text(entry.applied, invoice.digits),
-        date=entry.date,
-        method=entry.method,
-        reference=entry.reference,
-        reversed=payment.reversed_at is not None,
-        recorded_at=instant.render(entry.at),
-        reversed_at=_instant(payment.reversed_at),
-    )
-
-
-def refund_json(refund: Refund) -> RefundJson:
-    return RefundJson(
-        id=refund.id,
-        customer_key=refund.customer_key,
-        currency=refund.currency,
-        amount=minor_text(refund.amount, refund.digits),
-        date=refund.date,
-        method=refund.method,
-        reference=refund.reference,
-        recorded_at=instant.render(refund.recorded_at),
     )
 
 

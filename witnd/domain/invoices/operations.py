@@ -131,6 +131,11 @@ class Series(Struct, frozen=True, kw_only=True):
         return self.name.replace("{year}", date[:4])
 
 
+def number_text(series: str, count: int) -> str:
+    """Return a number of a series, as `change.lua` writes it."""
+    return f"{series}-{count:06d}"
+
+
 class Unchanged(Struct, frozen=True):
     """The invoice already has the requested status."""
 

@@ -23,6 +23,7 @@ from witnd.domain.invoices.operations import (
     with_payment_status,
 )
 from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.values import instant
 from witnd.domain.values.money import decimal_string, difference, exact_sum, minor_text
 
 # Payments and reversals of one invoice. All of them are read for each operation.
@@ -180,13 +181,17 @@ def parse_amount(text: str, currency: str, digits: int) -> Decimal:
 
 def parse_date(text: str) -> str:
     """Check a date such as "2026-11-30". Raises ValueError with the reason."""
-    try:
-        valid = len(text) == _DATE_LENGTH and date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        valid = False
-    if not valid:
+    if not is_date(text):
         raise ValueError("must be a date such as 2026-11-30: year, month, day")
     return text
+
+
+def is_date(text: str) -> bool:
+    """Return whether a text is a date such as "2026-11-30"."""
+    try:
+        return len(text) == _DATE_LENGTH and date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def parse_words(text: str, most: int) -> str:
@@ -211,4 +216,62 @@ def _room_refusal(invoice: Invoice) -> Refusal | None:
         return None
     return Refusal(
         f"{invoice_label(invoice)} has {MAX_ENTRIES} payments and reversals", "record the payment on another invoice"
+    )
+
+
+# -- the JSON form, which the API, commands and exports share ----------------------------------------------------------
+
+
+class PaymentJson(Struct, frozen=True, kw_only=True):
+    """A payment. `applied` paid the invoice; the rest went to the customer's balance. `date` is when it arrived."""
+
+    id: str
+    amount: str
+    applied: str
+    date: str
+    method: str | None
+    reference: str | None
+    reversed: bool
+    recorded_at: str
+    reversed_at: str | None
+
+
+class RefundJson(Struct, frozen=True, kw_only=True):
+    """A refund of a customer's balance."""
+
+    id: str
+    customer_key: str
+    currency: str
+    amount: str
+    date: str
+    method: str | None
+    reference: str | None
+    recorded_at: str
+
+
+def payment_json(invoice: Invoice, payment: Payment) -> PaymentJson:
+    entry = payment.entry
+    return PaymentJson(
+        id=payment.id,
+        amount=minor_text(entry.amount, invoice.digits),
+        applied=minor_text(entry.applied, invoice.digits),
+        date=entry.date,
+        method=entry.method,
+        reference=entry.reference,
+        reversed=payment.reversed_at is not None,
+        recorded_at=instant.render(entry.at),
+        reversed_at=None if payment.reversed_at is None else instant.render(payment.reversed_at),
+    )
+
+
+def refund_json(refund: Refund) -> RefundJson:
+    return RefundJson(
+        id=refund.id,
+        customer_key=refund.customer_key,
+        currency=refund.currency,
+        amount=minor_text(refund.amount, refund.digits),
+        date=refund.date,
+        method=refund.method,
+        reference=refund.reference,
+        recorded_at=instant.render(refund.recorded_at),
     )

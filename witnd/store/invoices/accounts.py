@@ -67,6 +67,12 @@ class Accounts:
             for currency, text in zip(digits, texts, strict=True)
         ]
 
+    async def receivables(self, most: int) -> list[str]:
+        """Return the ids of unpaid invoices, the earliest due date first."""
+        with redis_errors():
+            found = cast("list[bytes]", await self._client.zrange(self._keys.receivables, 0, most - 1))
+        return [id_.decode() for id_ in found]
+
     async def refunds(self, customer_key: str, limit: int, after: str | None = None) -> Page[Refund]:
         """Return a page of a customer's refunds, newest first. The cursor is the number of older ones."""
         name = self._keys.refunds(customer_key)

@@ -8,7 +8,7 @@
 --      20 invoices, 21 the customer's invoices, 22 open drafts, 23 open drafts with manual lines,
 --      24 latest dates of series, 25 the customer's tokens of lines, 26 reversals that are not credited yet, by
 --      instant, 27 those of the next edition, 28 all reversals, 29 those of the next edition,
---      30 invoices with reversals that are not credited yet, by the first instant
+--      30 invoices with reversals that are not credited yet, by the first instant, 31 unpaid invoices
 -- ARGV, in this order; a list is its length, then its words:
 --      token of the operation, its name, id of the invoice
 --      revision, status, '1' closed, as they were read
@@ -30,6 +30,7 @@
 --      list of words for the head of an invoice that does not exist yet
 --      '1' if the token belongs to the customer, as it may be repeated in another period
 --      list of outcome keys whose reversals are credited now, or cannot be
+--      '1' if the invoice is unpaid from now on, '0' if it no longer is, '' if nothing changes; the day it is due
 --
 -- Returns {'OK' or 'DONE' (written before, the reply was lost), record, head}; or, with nothing written, {'MOVED'},
 -- {'DAMAGED', text} if the last number of the series is not a number,
@@ -58,6 +59,7 @@ local stamps, waiting, pending, made, entry = take_list(), take(), take(), take(
 local head_words, removed, note_words = take_list(), take_list(), take_list()
 local draft, start, waits, draft_words = take(), take(), take(), take_list()
 local ending, new_words, for_customer, corrected = take(), take_list(), take(), take_list()
+local unpaid, due_day = take(), take()
 
 local record = redis.call('HGET', KEYS[2], token)
 if record then
@@ -144,6 +146,11 @@ if pending == '1' then
   redis.call('ZADD', KEYS[23], ending, id)
 elseif pending == '0' then
   redis.call('ZREM', KEYS[23], id)
+end
+if unpaid == '1' then
+  redis.call('ZADD', KEYS[31], due_day, id)
+elseif unpaid == '0' then
+  redis.call('ZREM', KEYS[31], id)
 end
 for _, key in ipairs(corrected) do
   redis.call('ZREM', KEYS[26], key)

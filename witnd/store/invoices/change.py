@@ -17,6 +17,7 @@ from witnd.domain.invoices.operations import (
     Decision,
     Refusal,
     Unchanged,
+    number_text,
     with_instants,
 )
 from witnd.store.access.change_log import Change as Logged
@@ -140,6 +141,17 @@ class Operations:
         with redis_errors():
             id_ = cast("bytes | None", await self._client.hget(self._keys.line_tokens(customer_key), token))
         return None if id_ is None else id_.decode()
+
+    async def next_number(self, change: Change) -> str | None:
+        """Return the number that a decided change would get if it were written now, or None if it gets none."""
+        if change.series is None:
+            return None
+        with redis_errors():
+            last = cast("bytes | None", await self._client.hget(self._keys.series, change.series))
+        if last is None:
+            return number_text(change.series, change.first)
+        numbers = series_numbers(self._keys, [change.series.encode(), last])
+        return number_text(change.series, numbers[change.series] + 1)
 
     async def read(
         self, id_: str, rows: Sequence[str] = (), token: str = "", new: Invoice | None = None

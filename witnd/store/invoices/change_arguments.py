@@ -7,13 +7,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from witnd.domain.invoices.ageing import due_day
 from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row, edition_id
 from witnd.domain.invoices.operations import Change, date_text
 from witnd.domain.invoices.payment import payment_id
 from witnd.domain.values.money import plain
 from witnd.store.access.change_log import Change as Logged
 from witnd.store.access.change_log import encode_change
-from witnd.store.invoices.codec import billed_fields, edition_fields, encode_row, field_text
+from witnd.store.errors import DamagedInvoice
+from witnd.store.invoices.codec import RESTORE, billed_fields, edition_fields, encode_row, field_text
 from witnd.store.invoices.note_codec import note_fields
 from witnd.store.invoices.payment_codec import encode_payment
 from witnd.store.keys import BillingKeys
@@ -95,6 +97,7 @@ def change_keys(keys: BillingKeys, change: Change) -> list[str]:
         keys.reversals(id_),
         keys.reversals(next_),
         keys.reversed,
+        keys.receivables,
     ]
 
 
@@ -147,7 +150,19 @@ def change_arguments(
         *_counted(billed_fields(invoice) if snapshot.is_new else []),
         "1" if change.for_customer else "",
         *_counted(list(change.corrected)),
+        *_receivable(change),
     ]
+
+
+def _receivable(change: Change) -> list[Argument]:
+    """Return whether the invoice is in the list of unpaid ones from now on, and the number of the day it is due."""
+    try:
+        before, after = due_day(change.before), due_day(change.after)
+    except ValueError:
+        raise DamagedInvoice(f"the due date of invoice {change.before.id} is damaged", RESTORE) from None
+    if before == after:
+        return ["", ""]
+    return ["0", ""] if after is None else ["1", after]
 
 
 def rows_mark(rows: Sequence[Row]) -> str:

@@ -91,7 +91,7 @@ class Invoices(Operations):
     # -- one ---------------------------------------------------------------------------------------------------------
 
     async def get(self, id_: str) -> Invoice | None:
-        return _raise_damaged((await self._heads([id_]))[0])
+        return _raise_damaged((await self.heads([id_]))[0])
 
     async def note(self, id_: str) -> CreditNote | None:
         return _raise_damaged((await self._notes([id_]))[0])
@@ -184,7 +184,7 @@ class Invoices(Operations):
         """Return a page of invoices, newest period first, after reading at most `most`. Raises InvalidCursor."""
         keys = self._keys
         zset = keys.invoices if filter_.customer is None else keys.customer(filter_.customer)
-        return await self._page(self._ids(zset, *filter_.bounds, after), self._heads, filter_.matches, limit, most)
+        return await self._page(self._ids(zset, *filter_.bounds, after), self.heads, filter_.matches, limit, most)
 
     async def notes(
         self, limit: int, after: str | None = None, *, customer: str | None = None, most: int | None = None
@@ -258,7 +258,8 @@ class Invoices(Operations):
                 return
             after = page[-1]
 
-    async def _heads(self, ids: Sequence[str]) -> list[Invoice | DamagedInvoice | None]:
+    async def heads(self, ids: Sequence[str]) -> list[Invoice | DamagedInvoice | None]:
+        """Return invoices by their ids; for a damaged one its error, and None for one that does not exist."""
         return await self._documents(ids, self._keys.invoice, decode_invoice)
 
     async def _notes(self, ids: Sequence[str]) -> list[CreditNote | DamagedInvoice | None]:

@@ -14,10 +14,10 @@ from witnd.web.http.route import Raw
 
 PREFIX: Final = "/dashboard"
 HTML: Final = "text/html; charset=utf-8"
-# Load resources only from this site, allow no inline scripts or styles, and forbid framing.
+# Load resources only from this site, allow no inline scripts or styles, and forbid framing. Printed pages have frames.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 # Unlike API responses, forms must send their origin.
 HEADERS: Final[Mapping[str, str]] = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}

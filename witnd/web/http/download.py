@@ -6,8 +6,11 @@ from typing import Final
 from witnd.app.invoices.exports import HTML, ExportedFile
 from witnd.web.http.route import Stream
 
-# A page contains only text, its own styles and a logo.
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+# A page contains only text, its own styles and a logo. The dashboard shows it in a frame.
+_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 
 

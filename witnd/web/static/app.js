@@ -7,6 +7,8 @@
 // data-live           on <main>: elements with data-fresh are kept up to date when the server says that something changed.
 // data-until          on <time>: counted down. All other instants stay in UTC, as the server wrote them.
 // data-copy="text"    on a button: copies it.
+// data-unscripted     on a button: hidden, because a script does the same.
+// data-fit            on an <iframe> of this site: as high as its document.
 "use strict";
 
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
@@ -34,7 +36,19 @@ function countDown(time) {
 function dress(root) {
   for (const time of root.querySelectorAll("time[data-until]")) countDown(time);
   for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+  for (const button of root.querySelectorAll("[data-unscripted]")) button.hidden = true;
 }
+
+// The height is in a style sheet of its own: an attribute would make the element differ from the one of a newer page.
+const fitted = new CSSStyleSheet();
+document.adoptedStyleSheets.push(fitted);
+function fit(frame) {
+  const height = frame.contentDocument?.documentElement?.getBoundingClientRect().height;
+  if (height > 1) fitted.replaceSync(`iframe[data-fit] { height: ${Math.ceil(height) + 2}px !important; }`);
+}
+const fitAll = () => document.querySelectorAll("iframe[data-fit]").forEach(fit);
+document.addEventListener("load", ({ target }) => { if (target.matches?.("iframe[data-fit]")) fit(target); }, true);
+addEventListener("resize", fitAll);
 
 setInterval(() => {
   for (const time of document.querySelectorAll("time[data-until]")) countDown(time);
@@ -54,13 +68,18 @@ const regions = (root) => [root, ...root.querySelectorAll(".scroll")];
 
 // Copy what was typed into forms. A confirmation must be given again, because what it confirms may have changed.
 function keepTyped(old, found) {
+  const kept = [];
   for (const one of old.querySelectorAll("form input, form textarea")) {
     if (["hidden", "checkbox"].includes(one.type) || one.value === one.defaultValue) continue;
     const action = one.form.getAttribute("action");
     const form = [...found.querySelectorAll("form")].find((other) => other.getAttribute("action") === action);
     const same = form?.elements.namedItem(one.name);
-    if (same && "value" in same) same.value = one.value;
+    if (same && "value" in same && same.value !== one.value) {
+      same.value = one.value;
+      kept.push(same);
+    }
   }
+  return kept;
 }
 
 // Replace an element by that of another page. Keep open details, scroll positions and focus.
@@ -76,8 +95,10 @@ function swap(page, id, fresh) {
   if (focus && fresh && region < 0) return true;
   const place = focus && (focus.id || focus.name);
   const scrolled = regions(old).map((one) => one.scrollLeft);
-  keepTyped(old, found);
+  const kept = keepTyped(old, found);
   old.replaceWith(found);
+  // What a form would do depends on what is typed there.
+  if (fresh) for (const one of kept) if (one.form?.dataset.preview) one.dispatchEvent(new Event("input", { bubbles: true }));
   regions(found).forEach((one, at) => { one.scrollLeft = scrolled[at] || 0; });
   regions(found)[region]?.focus({ preventScroll: true });
   if (place) (document.getElementById(place) || found.querySelector(`[name="${CSS.escape(place)}"]`))?.focus();
@@ -284,4 +305,5 @@ if (message) say(message, "good");
 const here = document.querySelector(".side nav [aria-current]");
 if (here) here.closest("nav").scrollLeft = here.offsetLeft - here.closest("nav").clientWidth / 2;
 dress(document);
+fitAll();
 keepFresh();

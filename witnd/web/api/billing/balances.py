@@ -7,7 +7,7 @@ from msgspec import Struct
 from witnd.app.invoices import balances
 from witnd.app.invoices.balances import BalanceJson, RefundRecorded
 from witnd.app.invoices.facts import Facts
-from witnd.domain.invoices.json_form import RefundJson
+from witnd.domain.invoices.payment import RefundJson
 from witnd.web.api.billing.invoice_operations import PaymentIn, author
 from witnd.web.http.route import Call, Listing, route
 

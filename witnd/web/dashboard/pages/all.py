@@ -27,15 +27,17 @@ from witnd.web.dashboard.pages.catalogue import (
     taxes,
 )
 from witnd.web.dashboard.pages.invoices import actions as invoice_actions
-from witnd.web.dashboard.pages.invoices import credit_notes, invoices, manual_lines, refunds
+from witnd.web.dashboard.pages.invoices import ageing, bulk, credit_notes, invoice, invoices, manual_lines, refunds
 from witnd.web.dashboard.pages.invoices import credits as invoice_credits
 from witnd.web.dashboard.pages.invoices import files as invoice_files
 from witnd.web.dashboard.pages.webhooks import deliveries, notification_form, notifications
 
 __all__ = [
     "PAGES",
+    "ageing",
     "agent_form",
     "agents",
+    "bulk",
     "changes",
     "credit_notes",
     "customer_form",
@@ -43,6 +45,7 @@ __all__ = [
     "deliveries",
     "events",
     "fees",
+    "invoice",
     "invoice_actions",
     "invoice_credits",
     "invoice_files",

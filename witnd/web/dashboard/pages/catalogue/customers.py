@@ -7,18 +7,15 @@ from msgspec import Struct
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER, Thing
 from witnd.app.errors import invalid
-from witnd.app.invoices import balances
+from witnd.app.invoices import ageing, balances, exports
 from witnd.app.invoices import operations as invoices
 from witnd.app.outcomes.list import page as page_of_outcomes
-from witnd.billing.export import wording
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.checks.grade_prices import customer_grade_warnings
 from witnd.domain.catalogue.checks.zero_price import card_warnings, own_prices
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.customer import Customer
-from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.pricing.ratecard import RateCard
-from witnd.domain.values.money import minor_text
 from witnd.web.api.catalogue.answers import versioned
 from witnd.web.dashboard.forms.archiving import archive
 from witnd.web.dashboard.forms.billing_data import language
@@ -27,6 +24,7 @@ from witnd.web.dashboard.forms.submit import address as site
 from witnd.web.dashboard.forms.terms import METHODS
 from witnd.web.dashboard.forms.versions import versions_of
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
+from witnd.web.dashboard.pages.invoices.invoices import rows_of
 from witnd.web.dashboard.present.price_words import charge_lines, price_lines
 from witnd.web.dashboard.present.term_words import grade_lines, timer_lines
 from witnd.web.dashboard.present.words import link
@@ -125,7 +123,8 @@ async def show_customer(request: PageRequest) -> Answer:
             # Those with own terms that are on the page have a link beside them.
             "agents": sorted(known.agents(at).keys() - {content["agent"] for content in terms[:PRICES]}),
             "outcomes": outcomes.data,
-            "invoices": [_bill(one) for one in bills.data],
+            "invoices": rows_of(await exports.papers(services), bills)[0],
+            "ageing": await ageing.report(services, customer_key=key),
             "balances": await balances.balances(services, key),
             "refunds": (await balances.refunds(services, key, NEWEST, None)).data,
             **await versions_of(request, CUSTOMER, thing),
@@ -193,19 +192,6 @@ def _terms(content: dict[str, Any]) -> OwnTerms:
         grades=grade_lines(content),
         timers=timer_lines(content) if "timers" in content else None,
     )
-
-
-def _bill(invoice: Invoice) -> dict[str, Any]:
-    return {
-        "id": invoice.id,
-        "number": invoice.number,
-        "stage": invoice.stage,
-        "period": wording.period(invoice),
-        "lines": invoice.lines,
-        "unrated": invoice.unrated,
-        "amount": minor_text(invoice.amount, invoice.digits),
-        "currency": invoice.currency,
-    }
 
 
 def _example(request: PageRequest, known: Catalogue, key: str, prices: list[Priced], at: int) -> Sending:

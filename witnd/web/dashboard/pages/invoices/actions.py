@@ -1,17 +1,18 @@
 """Actions on an invoice: issue it, record and reverse payments, void or revise it. `credits` has credits."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
-from witnd.app.errors import Refused, invalid
+from witnd.app.errors import Refused
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices import payments
 from witnd.app.invoices.change import Reused
-from witnd.app.invoices.facts import Facts
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.operations import Unchanged
 from witnd.store.invoices.change import Operation
 from witnd.web.dashboard.page import Answer, PageRequest, Redirect, action
-from witnd.web.dashboard.pages.invoices.invoices import invoice_page, name_of
+from witnd.web.dashboard.pages.invoices.invoice import invoice_page
+from witnd.web.dashboard.pages.invoices.invoices import name_of
+from witnd.web.dashboard.pages.invoices.posted import check_confirmed, facts_of, is_preview
 from witnd.web.dashboard.present.words import link, number
 from witnd.web.errors import ApiError
 
@@ -24,16 +25,6 @@ async def issue(request: PageRequest) -> Answer:
         "issue",
         lambda invoice: invoices.issue(request.services, request.author, invoice, date=date),
         lambda done: f"Issued as {done.number}.",
-    )
-
-
-@action("/dashboard/invoices/{id}/pay", scope="billing")
-async def pay(request: PageRequest) -> Answer:
-    return await _done(
-        request,
-        "pay",
-        lambda invoice: payments.pay(request.services, request.author, invoice),
-        lambda done: f"{done.number} marked as paid.",
     )
 
 
@@ -56,6 +47,8 @@ async def _done(
 ) -> Answer:
     """Do it. If it is refused, the page of the invoice shows the reason and keeps the form."""
     invoice = await invoices.named(request.services, request.path["id"])
+    if is_preview(request):
+        return await invoice_page(request, invoice, doing=doing)
     try:
         check_confirmed(request)
         done = (await do(invoice)).invoice
@@ -81,6 +74,8 @@ async def revise(request: PageRequest) -> Answer:
 @action("/dashboard/invoices/{id}/payments", scope="billing")
 async def record_payment(request: PageRequest) -> Answer:
     invoice = await invoices.named(request.services, request.path["id"])
+    if is_preview(request):
+        return await invoice_page(request, invoice, doing="payments")
     try:
         check_confirmed(request)
         done = await payments.record(request.services, request.author, invoice, facts_of(request.form))
@@ -106,14 +101,3 @@ async def reverse_payment(request: PageRequest) -> Answer:
         return await invoice_page(request, await invoices.named(request.services, invoice.id), refused, "reverse")
     message = f"Payment of {number(done.amount)} {invoice.currency} reversed."
     return Redirect(link("invoices", name_of(invoice)), message)
-
-
-def facts_of(form: Mapping[str, str]) -> Facts:
-    """Return the payment or refund that a form describes; fields left empty are left out."""
-    given = {name: form.get(name, "").strip() for name in ("date", "method", "reference")}
-    return Facts(amount=form.get("amount", "").strip(), **{name: text for name, text in given.items() if text})
-
-
-def check_confirmed(request: PageRequest) -> None:
-    if "confirmed" not in request.form:
-        raise invalid("confirmed", "tick the box to confirm; you cannot undo this")

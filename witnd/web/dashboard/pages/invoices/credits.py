@@ -1,9 +1,11 @@
 """Forms that give credit: for one line of an invoice, or for several lines together."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
+
+from msgspec.structs import replace
 
 from witnd.app.errors import Refused, invalid, unavailable
 from witnd.app.invoices import credit as crediting
@@ -12,10 +14,14 @@ from witnd.app.invoices.change import Reused
 from witnd.app.invoices.credit import Credit, Item
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values.money import exact_sum, minor_text
+from witnd.store.invoices.change import Operation
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
-from witnd.web.dashboard.pages.invoices.actions import check_confirmed
-from witnd.web.dashboard.pages.invoices.invoices import invoice_page, name_of
+from witnd.web.dashboard.pages.invoices.effects import DRY_RUN_REASON, effect_text
+from witnd.web.dashboard.pages.invoices.invoice import invoice_page
+from witnd.web.dashboard.pages.invoices.invoices import name_of
 from witnd.web.dashboard.pages.invoices.lines import LineView, sections
+from witnd.web.dashboard.pages.invoices.posted import check_confirmed, is_preview
+from witnd.web.dashboard.present.effect_words import credit_effect
 from witnd.web.dashboard.present.words import link, number
 from witnd.web.errors import ApiError, status_of
 
@@ -34,6 +40,8 @@ async def ask_credit(request: PageRequest) -> Answer:
 async def credit(request: PageRequest) -> Answer:
     form = request.form
     invoice = await invoices.named(request.services, request.path["id"])
+    if is_preview(request):
+        return await _form(request, invoice, form)
     try:
         check_confirmed(request)
         amount = form.get("amount", "").strip() or None
@@ -73,7 +81,8 @@ async def _form(
     """The form of a credit, with what was filled in and why that was refused."""
     invoice = await invoices.named(request.services, invoice.id)
     try:
-        line, left = await crediting.left(request.services, invoice, await _row(request, invoice, given))
+        row = await _row(request, invoice, given)
+        line, left = await crediting.left(request.services, invoice, row)
     except Refused as none_left:
         if none_left.code != "CONFLICT":
             raise
@@ -87,6 +96,9 @@ async def _form(
             "name": name_of(invoice),
             "shown": section.lines[0],
             "left": left,
+            "effect": await _effect(
+                request, invoice, [Item(row=row, amount=given.get("amount", left).strip() or None)]
+            ),
             "asked": {name: given.get(name, "") for name in ("outcome", "row")},
             "amount": given.get("amount", left),
             "reason": given.get("reason", ""),
@@ -97,6 +109,16 @@ async def _form(
         },
         200 if refused is None else status_of(refused),
     )
+
+
+async def _effect(request: PageRequest, invoice: Invoice, items: Sequence[Item]) -> str:
+    """Return what a credit of lines would do, or why it would be refused."""
+    author = replace(request.author, idempotency_key=None)
+
+    async def decided() -> Operation:
+        return (await crediting.credit(request.services, author, invoice, items, DRY_RUN_REASON, dry_run=True)).done
+
+    return await effect_text(request, decided(), credit_effect)
 
 
 async def _row(request: PageRequest, invoice: Invoice, given: Mapping[str, str]) -> Row:
@@ -118,6 +140,8 @@ async def ask_credit_lines(request: PageRequest) -> Answer:
 async def credit_lines(request: PageRequest) -> Answer:
     form = request.form
     invoice = await invoices.named(request.services, request.path["id"])
+    if is_preview(request):
+        return await _lines_form(request, invoice, form)
     try:
         check_confirmed(request)
         rows = await _rows(request, invoice, form)
@@ -140,6 +164,7 @@ async def _lines_form(
     """The form of a credit of several lines, with what was filled in and why that was refused."""
     invoice = await invoices.named(request.services, invoice.id)
     chosen: list[dict[str, object]] = []
+    items: list[Item] = []
     try:
         rows = await _rows(request, invoice, given)
         for row in rows:
@@ -149,6 +174,7 @@ async def _lines_form(
             shown: LineView = section.lines[0]
             amount = given.get(_AMOUNT + row.id, left)
             chosen.append({"shown": shown, "left": left, "amount": amount})
+            items.append(Item(row=row, amount=amount.strip() or None))
     except Refused as none_left:
         if none_left.code not in ("CONFLICT", "VALIDATION_ERROR"):
             raise
@@ -159,6 +185,7 @@ async def _lines_form(
             "invoice": invoice,
             "name": name_of(invoice),
             "chosen": chosen,
+            "effect": await _effect(request, invoice, items),
             "reason": given.get("reason", ""),
             "confirmed": "confirmed" in given,
             "once": given.get("once") or secrets.token_urlsafe(16),

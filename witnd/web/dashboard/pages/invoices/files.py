@@ -12,7 +12,8 @@ from witnd.app.invoices import operations as invoices
 from witnd.app.invoices.exports import Form, Table, What
 from witnd.web.dashboard.page import Answer, PageRequest, page
 from witnd.web.dashboard.pages.invoices.credit_notes import note_filter
-from witnd.web.dashboard.pages.invoices.invoices import invoice_filter, invoice_page
+from witnd.web.dashboard.pages.invoices.invoice import invoice_page
+from witnd.web.dashboard.pages.invoices.invoices import invoice_filter
 from witnd.web.errors import from_msgspec
 from witnd.web.http.download import download
 from witnd.web.http.route import Stream

@@ -1,29 +1,30 @@
-"""Invoices: a list to search, with its filters in the address, and one with its lines."""
+"""The list of invoices, with its filters in the address, and buttons that act on its rows."""
 
-import secrets
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
 
-from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import Refused
-from witnd.app.invoices import document, exports, lines
+from witnd.app.invoices import ageing, exports
 from witnd.app.invoices import operations as invoices
+from witnd.app.invoices.ageing import AgeingReport
+from witnd.app.invoices.bulk import Item
+from witnd.billing.documents import InvoiceDocuments
 from witnd.billing.export import wording
-from witnd.billing.export.page_view import SheetView, invoice_view
-from witnd.billing.export.sections import InvoiceSummary
+from witnd.billing.export.bill import Bill
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Calendar, Period
+from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.reads import InvoiceFilter
 from witnd.store.page import Page
 from witnd.web.dashboard.filters import filter_key
-from witnd.web.dashboard.forms.billing_data import tax_choices
-from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, page
-from witnd.web.dashboard.pages.invoices.lines import sections
-from witnd.web.dashboard.present.words import link
-from witnd.web.errors import status_of
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
+from witnd.web.dashboard.pages.invoices.posted import shown_text
+from witnd.web.dashboard.present.sums import sums_text
+from witnd.web.dashboard.present.words import link, plural
 
 LIMIT: Final = 50
 FILTERS: Final = ("status", "customer", "currency", "period")
@@ -36,13 +37,13 @@ STATUSES: Final = {
     "paid": "paid",
     "void": "void",
 }
-# What the head says needs no look at the rows.
-_UNREAD: Final = InvoiceSummary()
 
 
 class InvoiceRow(Struct, frozen=True, kw_only=True):
-    """An invoice in the list. `due` is None before it is issued: nothing is to be paid until then."""
+    """An invoice in the list. `due` is None before it is issued: nothing is to be paid until then. `is_net`: the total
+    is before tax, which is computed when the period closes. `shown`: what a form says that its author has seen."""
 
+    id: str
     name: str
     number: str | None
     stage: str
@@ -54,13 +55,16 @@ class InvoiceRow(Struct, frozen=True, kw_only=True):
     unrated: int
     total: str
     due: str | None
+    is_net: bool
+    shown: str
 
 
-class NextStep(Struct, frozen=True, kw_only=True):
-    """When a draft closes and is issued, in ms. `issues_at` None: a person has to issue it."""
+class BulkForm(Struct, frozen=True, kw_only=True):
+    """A button that acts on rows of the list. `rows`: what its author has seen of each."""
 
-    closes_at: int
-    issues_at: int | None
+    action: str
+    rows: list[str]
+    label: str
 
 
 @page("/dashboard/invoices")
@@ -74,7 +78,7 @@ async def list_invoices(request: PageRequest) -> Answer:
         if not problems:
             raise
         found = Page([], None)
-    shelf = await exports.papers(request.services)
+    rows, unreadable = rows_of(await exports.papers(request.services), found)
     files = {
         (form, what): link("invoices", "export", **asked, format=form, what=what)
         for form in ("csv", "jsonl")
@@ -83,8 +87,10 @@ async def list_invoices(request: PageRequest) -> Answer:
     return HtmlPage(
         "invoices/invoices.html",
         {
-            "found": [_row(one, shelf.bill(one).customer_name) for one in found.data],
-            "unreadable": found.unreadable,
+            "found": rows,
+            "bulk": [one for one in (_issuing(rows), _paying(rows)) if one.rows] if request.may_bill else [],
+            "unreadable": unreadable,
+            "ageing": None if problems or "after" in request.query else await _ageing(request),
             "asked": asked,
             "problems": problems,
             "known_customer": bool(
@@ -100,74 +106,6 @@ async def list_invoices(request: PageRequest) -> Answer:
         },
         400 if problems else 200,
     )
-
-
-@page("/dashboard/invoices/{id}")
-async def show_invoice(request: PageRequest) -> Answer:
-    invoice = await invoices.named(request.services, request.path["id"])
-    try:
-        return await invoice_page(request, invoice)
-    except Refused as refused:
-        if "after" not in request.query or refused.code != "CONFLICT":
-            raise
-        # The lines have another order since the period was closed, so the place in them means nothing any more.
-        return Redirect(
-            link("invoices", name_of(invoice)), "This invoice was closed; showing its lines from the start."
-        )
-
-
-async def invoice_page(
-    request: PageRequest, invoice: Invoice, refused: Refused | None = None, doing: str = ""
-) -> HtmlPage:
-    """Return the page of an invoice. `doing`: the action that was `refused`; its form keeps the input."""
-    services = request.services
-    full = await document.in_full(services, invoice)
-    taxes = tax_choices(await services.learned())
-    found = await lines.of_invoice(services, invoice, LIMIT, request.query.get("after"))
-    given = await services.invoices.credited(invoice.id, [line.id for line in found.data])
-    name = name_of(invoice)
-    sheet = await _sheet(services, invoice)
-    return HtmlPage(
-        "invoices/invoice.html",
-        {
-            "invoice": full,
-            "name": name,
-            "stage": invoice.stage,
-            "sheet": sheet,
-            "period": wording.period(invoice),
-            "coming": _next(services, invoice),
-            "sections": sections(invoice, found.data, given),
-            "taxes": taxes,
-            "has_taxes": any(line.tax for line in found.data) or (invoice.stage == "draft" and bool(taxes)),
-            "open_questions": await _open_questions(request, invoice),
-            "can_void": invoice.status in ("issued", "paid") and not invoice.live_payments and not invoice.notes,
-            "once": _once(request, refused),
-            "more_notes": invoice.notes - len(full.credit_notes),
-            "refused": refused,
-            "doing": doing,
-            "given": {**request.query, **request.form} if refused is not None else {},
-            "next": link("invoices", name, after=found.cursor) if found.cursor else None,
-            "first": link("invoices", name) if "after" in request.query and refused is None else None,
-        },
-        200 if refused is None else status_of(refused),
-    )
-
-
-async def _open_questions(request: PageRequest, invoice: Invoice) -> list[tuple[str, str]]:
-    """Return why a closed draft cannot be issued now, or what it would lack, each with its case."""
-    if invoice.stage != "draft":
-        return []
-    try:
-        seen = await invoices.issue(request.services, request.author, invoice, dry_run=True)
-    except Refused as refused:
-        return [("cannot-issue", refused.message)]
-    return [("lacks", warning) for warning in invoices.warnings(seen.invoice)]
-
-
-def _once(request: PageRequest, refused: Refused | None) -> str:
-    """Return the identity of the forms. It stays the same while it is unknown whether a form was carried out."""
-    given = request.form.get("once")
-    return given if given and refused is not None and refused.code == "UNAVAILABLE" else secrets.token_urlsafe(16)
 
 
 def invoice_filter(request: PageRequest) -> InvoiceFilter:
@@ -195,33 +133,54 @@ def period_of(invoice: Invoice) -> str:
     return wording.dates(invoice.start, invoice.end)
 
 
-def _row(invoice: Invoice, customer_name: str) -> InvoiceRow:
+async def _ageing(request: PageRequest) -> AgeingReport:
+    """Return what is due of all invoices of the customer and the currency in the filters."""
+    asked = invoice_filter(request)
+    return await ageing.report(request.services, customer_key=asked.customer, currency=asked.currency)
+
+
+def rows_of(shelf: InvoiceDocuments, found: Page[Invoice]) -> tuple[list[InvoiceRow], list[str]]:
+    """Return the rows of a page, and the ids of the invoices that cannot be read."""
+    rows, unreadable = [], list(found.unreadable)
+    for invoice in found.data:
+        try:
+            rows.append(_row(shelf.bill(invoice)))
+        except DamagedInvoice:
+            unreadable.append(invoice.id)
+    return rows, unreadable
+
+
+def _row(bill: Bill) -> InvoiceRow:
+    invoice = bill.invoice
+    due = None if invoice.status == "draft" else invoice.due or Decimal(0)
+    item = Item(id=invoice.id, revision=invoice.revision, total=bill.total if due is None else due)
     return InvoiceRow(
+        id=invoice.id,
         name=name_of(invoice),
         number=invoice.number,
         stage=invoice.stage,
         period=period_of(invoice),
         customer_key=invoice.customer_key,
-        customer_name=customer_name,
+        customer_name=bill.customer_name,
         currency=invoice.currency,
         outcomes=invoice.lines,
         unrated=invoice.unrated,
-        total=minor_text(invoice.amount, invoice.digits),
-        due=None if invoice.status == "draft" else minor_text(invoice.due or Decimal(0), invoice.digits),
+        total=minor_text(bill.total, invoice.digits),
+        due=None if due is None else minor_text(due, invoice.digits),
+        is_net=invoice.stage == "open" and bill.data is not None and bill.data.table.default is not None,
+        shown=shown_text(item),
     )
 
 
-async def _sheet(services: DaemonServices, invoice: Invoice) -> SheetView:
-    """What the printed page says of it: the dashboard says the same."""
-    return invoice_view((await exports.papers(services)).bill(invoice), _UNREAD)
+def _issuing(rows: Sequence[InvoiceRow]) -> BulkForm:
+    drafts = [row for row in rows if row.stage == "draft"]
+    sums = sums_text((row.currency, row.total) for row in drafts)
+    label = f"Issue {plural(len(drafts), 'draft')}: {sums}…"
+    return BulkForm(action="issue", rows=[row.shown for row in drafts], label=label)
 
 
-def _next(services: DaemonServices, invoice: Invoice) -> NextStep | None:
-    if invoice.status != "draft":
-        return None
-    billing = services.config.billing
-    # Of a closed period in which nothing is owed, where such invoices are not wanted.
-    unwanted = invoice.closed and not (invoice.subtotal or invoice.manual or billing.zero_invoices)
-    by_hand = billing.issue == "manual" or unwanted
-    waits_from = invoice.end if invoice.opened_at is None else invoice.opened_at
-    return NextStep(closes_at=invoice.end, issues_at=None if by_hand else waits_from + int(billing.grace * 1000))
+def _paying(rows: Sequence[InvoiceRow]) -> BulkForm:
+    unpaid = [row for row in rows if row.stage == "issued"]
+    sums = sums_text((row.currency, row.due or "0") for row in unpaid)
+    label = f"Record payment of {plural(len(unpaid), 'invoice')}: {sums}…"
+    return BulkForm(action="pay", rows=[row.shown for row in unpaid], label=label)

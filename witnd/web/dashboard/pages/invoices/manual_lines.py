@@ -13,7 +13,8 @@ from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.web.dashboard.forms.billing_data import tax_choices
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
-from witnd.web.dashboard.pages.invoices.invoices import invoice_page, name_of
+from witnd.web.dashboard.pages.invoices.invoice import invoice_page
+from witnd.web.dashboard.pages.invoices.invoices import name_of
 from witnd.web.dashboard.pages.invoices.lines import sections
 from witnd.web.dashboard.present.words import link, number
 from witnd.web.errors import ApiError, status_of
