@@ -292,7 +292,7 @@ def manual(number: int, description: str, unit_price: str, *, quantity: str = "1
     )
 
 
-def taxed(lines: Sequence[ManualLine] = (), *, logo: str | None = LOGO, **taxes: TaxTerms) -> Bill:
+def taxed(lines: Sequence[ManualLine] = (), *, logo: str | None = LOGO, locale: str = "en", **taxes: TaxTerms) -> Bill:
     """An invoice with a seller, a buyer, manual lines and taxes. Without `taxes`, all rows have VAT."""
     outcomes = price(price_per_unit="0.995", period_minimum="40")
     leads = price("sales", price_per_unit="25", **({"tax": "reduced"} if "reduced" in taxes else {}))
@@ -305,7 +305,11 @@ def taxed(lines: Sequence[ManualLine] = (), *, logo: str | None = LOGO, **taxes:
     table = TaxTable("vat", {"vat": VAT, **taxes})
     seller = Seller.from_content(SELLER | {"logo": None, "locale": "en"})
     data = IssueData(
-        customer_name="Acme Robotics", seller=seller, seller_version=0, buyer=Buyer.from_content(BILLING), table=table
+        customer_name="Acme Robotics",
+        seller=seller,
+        seller_version=0,
+        buyer=Buyer.from_content(BILLING | {"locale": locale}),
+        table=table,
     )
     draft = replace(
         one.invoice,
@@ -344,6 +348,8 @@ def taxed_samples() -> dict[str, Bill]:
     return {
         "one-tax": taxed(),
         "several-taxes": taxed(MANUAL, reduced=REDUCED, export=EXPORT),
+        "german": taxed(MANUAL, locale="de", reduced=REDUCED, export=EXPORT),
+        "french": taxed(MANUAL, locale="fr", reduced=REDUCED, export=EXPORT),
     }
 
 

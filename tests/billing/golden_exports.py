@@ -60,6 +60,8 @@ async def exports() -> dict[str, str]:
         "lines.jsonl": await text(json_lines.lines(each(*everything))),
         "invoices.jsonl": await text(json_lines.invoices(each(*everything))),
         "credit-notes.jsonl": await text(json_lines.notes(each_note(credit_note, taxed_credit))),
+        "credit-note-german.html": unstyled(await text(note_page(taxed_note(taxed["german"])))),
+        "credit-note-french.html": unstyled(await text(note_page(cancelling_note(taxed["french"])))),
         "stripe-lines.jsonl": await pushed(*bills.values(), *taxed.values(), what="lines"),
         "stripe-invoices.jsonl": await pushed(*bills.values(), *taxed.values(), what="invoices"),
         "credit-note.html": unstyled(await text(note_page(credit_note))),
@@ -68,6 +70,7 @@ async def exports() -> dict[str, str]:
     }
     for name, bill in {**bills, **states, **taxed}.items():
         found[f"{name}.html"] = unstyled(await text(invoice_page(bill)))
+    found["summary.html"] = unstyled(await text(invoice_page(bills["several"], "summary")))
     return found
 
 

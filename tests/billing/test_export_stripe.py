@@ -27,11 +27,12 @@ def charged(requests: list[dict[str, Any]]) -> int:
 
 @pytest.mark.parametrize("name", sorted(samples() | taxed_samples()))
 @pytest.mark.parametrize("what", ["lines", "invoices"])
-async def test_the_items_of_an_invoice_come_to_what_is_due(name: str, what: str) -> None:
+async def test_the_items_of_an_invoice_come_to_its_net_sum(name: str, what: str) -> None:
     one = (samples() | taxed_samples())[name]
     found = await pushed(one, what=what)
     digits = scale(one.invoice).digits
-    assert Decimal(charged(found)).scaleb(-digits) == one.invoice.due
+    assert Decimal(charged(found)).scaleb(-digits) == one.invoice.net
+    assert all("tax" in one["invoice_item"]["metadata"]["not_included"] for one in found)
 
 
 async def test_an_item_is_a_documented_request_body_that_leads_back_to_its_row() -> None:
@@ -60,23 +61,23 @@ async def test_an_item_is_a_documented_request_body_that_leads_back_to_its_row()
             "price_per_unit": "0.995",
             "amount": "1.00",
             "amount_exact": "0.995",
+            "not_included": "tax, balance, payments, credit notes",
         },
     }
-    kinds = [request["invoice_item"]["metadata"]["kind"] for request in found]
-    assert kinds[-2:] == ["credit", "balance_used"]
-    assert found[-1]["invoice_item"]["amount"] == -1200
+    assert found[-1]["invoice_item"]["metadata"]["kind"] == "credit"
     assert found == await pushed(one), "the same again, so that a second push changes nothing"
     assert len({request["idempotency_key"] for request in found}) == len(found)
 
 
-async def test_manual_lines_and_taxes_are_items() -> None:
-    found = await pushed(taxed_samples()["several-taxes"])
+async def test_manual_lines_are_items_and_taxes_are_not() -> None:
+    one = taxed_samples()["several-taxes"]
+    found = await pushed(one)
     items = [request["invoice_item"] for request in found if request["invoice_item"]["metadata"]["kind"] == "manual"]
     assert [(item["description"], item["amount"]) for item in items] == [
         ("Setup of the <connector>", 25100), ("Training", 8000), ("Goodwill\x07", -15500), ("Shipping abroad", 990)
     ]  # fmt: skip
-    [tax] = [request["invoice_item"] for request in found if request["invoice_item"]["metadata"]["kind"] == "tax"]
-    assert (tax["description"], tax["amount"], tax["metadata"]["rate"]) == ("VAT 19% (19 %)", 5529, "19")
+    assert charged(found) == 30090
+    assert one.invoice.total == Decimal("356.19")
 
 
 async def test_what_stripe_documents_as_limits_is_kept() -> None:
@@ -133,7 +134,8 @@ async def test_a_total_that_stripe_cannot_charge_is_refused_unless_rounding_is_a
         "invoice_number": "INV-000042",
         "customer_key": "acme",
         "kind": "rounding",
-        "invoice_due": "0.375",
+        "invoice_net": "0.375",
+        "not_included": "tax, balance, payments, credit notes",
     }
     [whole] = await pushed(one, what="invoices", rounded=True)
     assert (whole["invoice_item"]["amount"], whole["invoice_item"]["metadata"]["amount"]) == (380, "0.375")
@@ -143,7 +145,7 @@ async def test_rows_that_cannot_be_charged_one_by_one_need_no_permission_where_t
     one = samples()["dinar"]
     found = await pushed(one)
     assert [request["invoice_item"]["amount"] for request in found] == [130, 250, 880, -10]
-    assert "invoice_due" in found[-1]["invoice_item"]["metadata"]
+    assert "invoice_net" in found[-1]["invoice_item"]["metadata"]
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=20), st.sampled_from(["KWD", "MGA", "EUR", "JPY", "ISK"]))
@@ -176,16 +178,47 @@ async def test_a_customer_without_an_id_at_stripe_is_refused() -> None:
         await pushed(one)
 
 
-async def test_more_items_than_an_invoice_of_stripe_holds_are_refused_with_the_way_out() -> None:
+async def test_above_the_limit_of_stripe_there_is_one_item_for_each_agent_grade_and_price() -> None:
     fits = bill([("t", price(price_per_unit="1"), ["1"] * ITEMS_MAX)])
     assert len(await pushed(fits)) == ITEMS_MAX
-    for too_many in (
-        bill([("t", price(price_per_unit="1"), ["1"] * (ITEMS_MAX + 1))]),
-        bill([("t", price(price_per_unit="1"), ["1"] * ITEMS_MAX)], used="1"),
-    ):
-        with pytest.raises(UnsupportedByStripe, match="--what invoices"):
-            await pushed(too_many)
-        assert len(await pushed(too_many, what="invoices")) == 1
+
+    old, new = price(price_per_unit="1", period_minimum="500"), price(price_per_unit="0.995")
+    many = bill([("t", old, ["1"] * ITEMS_MAX), ("u", new, ["2"])], used="1")
+    rows = [replace(row, grade="gold") if row.outcome_key == "t-0007" else row for row in await all_of(many.rows())]
+    found = await pushed(of_rows(many.invoice, rows, prices={old.hash: old, new.hash: new}))
+
+    items = sorted((one["invoice_item"]["description"], one["invoice_item"]["amount"]) for one in found)
+    assert items == [
+        ("Support agent: 1 outcome, Unit price 0.995", 199),
+        ("Support agent: 1 outcome, grade gold, Unit price 1.00", 100),
+        ("Support agent: 249 outcomes, Unit price 1.00", 49900),
+    ]
+    assert charged(found) == many.invoice.net * 100
+    [gold] = [one["invoice_item"]["metadata"] for one in found if "grade" in one["invoice_item"]["metadata"]]
+    assert (gold["kind"], gold["grade"], gold["price_hash"]) == ("sum", "gold", old.hash)
+    assert len({request["idempotency_key"] for request in found}) == 3
+
+
+async def test_above_that_there_is_one_item_for_each_agent() -> None:
+    prices = [price(price_per_unit=f"1.{number:03}") for number in range(1, ITEMS_MAX + 2)]
+    many = bill([(f"t{number}", one, ["1"]) for number, one in enumerate(prices)])
+    [item] = [one["invoice_item"] for one in await pushed(many)]
+    assert item["description"] == "Support agent: 251 outcomes"
+    assert item["amount"] == many.invoice.net * 100
+
+    too_many = bill([(f"t{n}", price(f"agent-{n}", price_per_unit="1"), ["1"]) for n in range(ITEMS_MAX + 1)])
+    with pytest.raises(UnsupportedByStripe, match="--what invoices"):
+        await pushed(too_many)
+    assert len(await pushed(too_many, what="invoices")) == 1
+
+
+async def test_one_invoice_never_blocks_the_others() -> None:
+    refused: list[UnsupportedByStripe] = []
+    bills = (samples()["flat"], bill([("t", price(price_per_unit="1"), ["1"])], customer="other"), samples()["yen"])
+    written = await text(stripe.requests(each(*bills), CUSTOMERS, on_refused=refused.append))
+    currencies = {json.loads(line)["invoice_item"]["currency"] for line in written.splitlines()}
+    assert currencies == {"eur", "jpy"}
+    assert [str(one)[:32] for one in refused] == ["customer 'other' of INV-000042 i"]
 
 
 async def test_rows_that_do_not_come_to_the_total_are_not_charged() -> None:

@@ -6,6 +6,7 @@ MEANINGS = {
     "billing.unblocked": "The daemon makes invoices again.",
     "billing.closed": "Every period that ended by `until` is closed: its drafts wait to be issued.",
     "billing.closing": "The daemon is closing drafts; `invoices` and `lines` count what is closed so far.",
+    "billing.documents_not_stored": "The JSON and XML of a document are not stored. The first request stores them.",
     "billing.issued": "The daemon issued `invoices` drafts because their grace is over.",
     "billing.no_seller": "An invoice was issued without a seller. It is logged once.",
     "billing.not_issued": "A draft whose grace is over cannot be issued. It is logged once for each reason.",

@@ -272,7 +272,7 @@ class TestDoing:
         pay_note, issue_note = changes(api)
         assert (issue_note["what"], issue_note["key"], issue_note["who"]) == ("invoice.issue", one.id, "token admin")
         assert issue_note["before"]["status"] == "draft"
-        assert issue_note["after"]["invoice"] | {"warnings": issued["warnings"]} == issued
+        assert issue_note["after"]["invoice"] | {name: issued[name] for name in ("warnings", "lacks")} == issued
         assert issue_note["after"]["made"] == "INV-000001"
         assert (pay_note["what"], pay_note["before"]["status"]) == ("invoice.pay", "issued")
 

@@ -100,6 +100,8 @@ class InvoiceDocuments:
             data=data,
             logo=self._logo(data),
             descriptions={} if invoice is None else manual_descriptions(invoice),
+            period=None if invoice is None else (invoice.start, invoice.end),
+            invoice_date=None if invoice is None else invoice.issue_date,
         )
 
     async def note_with_parties(self, note: CreditNote) -> Note:

@@ -8,6 +8,7 @@ an invoice that were reversed in one period get a credit note when that period c
 
 from collections.abc import Sequence
 
+from witnd.billing.einvoice.issued_documents import IssuedDocuments
 from witnd.billing.row_taxes import RowTaxes
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices import reversals
@@ -17,6 +18,7 @@ from witnd.domain.invoices.issue_terms import tax_table
 from witnd.domain.invoices.operations import Decision, Series, Unchanged
 from witnd.domain.invoices.reversals import Reversed
 from witnd.domain.values.period import Period
+from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
 from witnd.store.invoices.codec import contradictions
 from witnd.store.invoices.reads import Invoices
@@ -71,7 +73,9 @@ class ReversalCredits:
                 )
 
         if found:
-            await self.invoices.do(invoice.id, decide, rows=[one.row.id for one in found])
+            done = await self.invoices.do(invoice.id, decide, rows=[one.row.id for one in found])
+            if isinstance(done, Operation) and (note := await self.invoices.note(done.made)) is not None:
+                await IssuedDocuments(self.invoices, self._catalogue).store(note)
         return bool(found)
 
 

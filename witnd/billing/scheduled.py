@@ -1,11 +1,13 @@
 """The operations on invoices that the schedule makes: issue a closed draft, and adjust its discounts before."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
 from witnd.billing.reversals import pending_reversals, reversed_rows
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue import issue
 from witnd.domain.invoices.issue_terms import issue_terms, tax_table
 from witnd.domain.invoices.manual import adjust
@@ -24,11 +26,20 @@ log = structlog.get_logger()
 
 
 class ScheduledOperations:
-    """Issues and adjusts invoices by their ids. Calls may be repeated. The catalogue must be up to date.
+    """Issues and adjusts invoices by their ids. Calls may be repeated. The catalogue must be up to date. `store` stores
+    the documents of an issued invoice.
 
     Raises `DamagedInvoice` for an invoice that must be skipped."""
 
-    def __init__(self, invoices: Invoices, catalogue: Catalogue, series: Series, grace_ms: int) -> None:
+    def __init__(
+        self,
+        invoices: Invoices,
+        catalogue: Catalogue,
+        series: Series,
+        grace_ms: int,
+        store: Callable[[Invoice], Awaitable[None]] | None = None,
+    ) -> None:
+        self._store = store
         self._invoices = invoices
         self._catalogue = catalogue
         self._series = series
@@ -59,6 +70,8 @@ class ScheduledOperations:
         done = await self._invoices.do(id_, decide, rows=rows, token=ISSUE_ID)
         if isinstance(done, Operation):
             self._warn(done)
+            if self._store is not None:
+                await self._store(done.invoice)
         return done if isinstance(done, Refusal) else None
 
     async def adjust(self, id_: str) -> bool:

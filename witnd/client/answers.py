@@ -89,7 +89,8 @@ class TaxRow(Struct, frozen=True, kw_only=True):
 
 class Invoice(Struct, frozen=True, kw_only=True):
     """An invoice. `due` is null for an open, draft or void one. Only `invoice` returns its parties, payments and credit
-    notes, and only `issue_invoice` its `warnings`. `revises` and `revised_by` are the ids of the editions before and
+    notes, and only `issue_invoice` its `warnings`. Both return what it `lacks` to be an
+    electronic invoice. `revises` and `revised_by` are the ids of the editions before and
     after it."""
 
     id: str
@@ -117,6 +118,8 @@ class Invoice(Struct, frozen=True, kw_only=True):
     payments: list[Payment] = []
     credit_notes: list[dict[str, Any]] = []
     warnings: list[str] = []
+    lacks: list[dict[str, Any]] = []
+    exchange_rate: dict[str, str] | None = None
 
 
 class InvoicePage(Struct, frozen=True, kw_only=True):

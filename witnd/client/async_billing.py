@@ -32,6 +32,16 @@ class AsyncBilling:
         """Return an invoice with its payments and newest credit notes, by id or number. Raises `NotFoundError`."""
         return await self._run(billing.invoice(id, self._retries))
 
+    async def export_invoice(self, id: str, format: str, *, detail: str | None = None) -> bytes:  # noqa: A002
+        """Return an invoice as a file: `pdf`, `facturx`, `xml`, `ubl`, `json`, `html`, `csv` or `jsonl`. `detail`:
+        `summary` leaves the single outcomes out of a page or PDF. Raises `ConflictError` with what an electronic
+        invoice lacks."""
+        return await self._run(billing.export("invoices", id, format, detail, self._retries))
+
+    async def export_credit_note(self, id: str, format: str) -> bytes:  # noqa: A002
+        """Return a credit note as a file, in the same formats."""
+        return await self._run(billing.export("credit-notes", id, format, None, self._retries))
+
     async def invoice_page(
         self,
         *,
@@ -101,10 +111,17 @@ class AsyncBilling:
         """Change the tax of a line of a draft; None restores its own. The reason is in the change log."""
         return await self._run(billing.set_tax(id, line, tax, reason, self._retries, dry_run=dry_run))
 
-    async def issue_invoice(self, id: str, *, date: str | None = None, dry_run: bool = False) -> Invoice:  # noqa: A002
+    async def issue_invoice(
+        self,
+        id: str,  # noqa: A002
+        *,
+        date: str | None = None,
+        exchange_rate: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+    ) -> Invoice:
         """Issue a closed draft. `date` may be earlier than today. With `dry_run`, change nothing. `warnings` lists
         what the invoice lacks. Raises `ConflictError`."""
-        return await self._run(billing.issue(id, date, self._retries, dry_run=dry_run))
+        return await self._run(billing.issue(id, date, exchange_rate, self._retries, dry_run=dry_run))
 
     async def void_invoice(self, id: str, reason: str, *, dry_run: bool = False) -> Invoice:  # noqa: A002
         """Void an issued invoice: its money is written off. Raises `ConflictError` if it has payments or credit

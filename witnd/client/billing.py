@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +31,13 @@ class _Balances(Struct):
 def invoice(id_: str, retries: Retries) -> Flow[Invoice]:
     answer = yield from exchange(Request("GET", _target("invoices", id_)), retries)
     return read_answer(answer, Invoice)
+
+
+def export(kind: str, id_: str, format_: str, detail: str | None, retries: Retries) -> Flow[bytes]:
+    """Read a file of an invoice or credit note. `kind`: invoices or credit-notes."""
+    query = urlencode({"format": format_} | ({} if detail is None else {"detail": detail}))
+    answer = yield from exchange(Request("GET", f"{_target(kind, id_)}?{query}"), retries)
+    return answer.body
 
 
 def invoice_page(filters: Mapping[str, str | int | None], retries: Retries) -> Flow[InvoicePage]:
@@ -66,8 +73,11 @@ def set_tax(id_: str, line: str, tax: str | None, reason: str, retries: Retries,
     return _change("PATCH", ("invoices", id_, "lines", line), body, LineResult, None, retries)
 
 
-def issue(id_: str, date: str | None, retries: Retries, *, dry_run: bool) -> Flow[Invoice]:
-    return _post(("invoices", id_, "issue"), {"date": date, "dry_run": dry_run}, Invoice, None, retries)
+def issue(
+    id_: str, date: str | None, exchange_rate: Mapping[str, str] | None, retries: Retries, *, dry_run: bool
+) -> Flow[Invoice]:
+    body = {"date": date, "exchange_rate": exchange_rate, "dry_run": dry_run}
+    return _post(("invoices", id_, "issue"), body, Invoice, None, retries)
 
 
 def void(id_: str, reason: str, retries: Retries, *, dry_run: bool) -> Flow[Invoice]:

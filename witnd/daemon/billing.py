@@ -7,6 +7,7 @@ from contextlib import suppress
 import structlog
 
 from witnd.billing.biller import Biller, BillingTerms
+from witnd.billing.einvoice.issued_documents import IssuedDocuments
 from witnd.billing.reversals import ReversalCredits
 from witnd.billing.scheduled import ScheduledOperations
 from witnd.clock import Clock
@@ -126,7 +127,11 @@ class Billing:
                 zero_invoices=billing.zero_invoices,
             ),
             operations=ScheduledOperations(
-                self._invoices, self._catalogue, invoice_series(billing), grace_ms=int(billing.grace * 1000)
+                self._invoices,
+                self._catalogue,
+                invoice_series(billing),
+                grace_ms=int(billing.grace * 1000),
+                store=IssuedDocuments(self._invoices, self._catalogue).store,
             ),
             credits_=ReversalCredits(self._invoices, self._catalogue, credit_series(billing)),
             safe=self._safe,

@@ -63,6 +63,7 @@ has no hash tag. Every version of witnd reads it first, because it has the forma
 | `witn:{shared}:billing:credited:<id>` | hash | row id → how much of it was credited | operations | for ever |
 | `witn:{shared}:billing:changes:<id>` | hash | token of an operation → what it did | operations | for ever |
 | `witn:{shared}:billing:payments:<id>` | list | payments of an invoice, and their reversals | operations | for ever |
+| `witn:{shared}:billing:documents:<id>` | hash | kind → what was issued | operations | for ever |
 | `witn:{shared}:billing:reversals:<id>` | hash | outcome key → the reversal of its line | biller | for ever |
 | `witn:{shared}:billing:pending_reversals:<id>` | zset | reversals to credit → ms | biller | until credited |
 | `witn:{shared}:billing:reversed` | zset | invoices with such reversals → first ms | biller | until credited |
@@ -287,6 +288,9 @@ class BillingKeys:
 
     def customer(self, key: str) -> str:
         return f"{self.base}:customer:{key}"
+
+    def documents(self, id_: str) -> str:
+        return f"{self.base}:documents:{id_}"
 
     def note(self, id_: str) -> str:
         return f"{self.base}:note:{id_}"

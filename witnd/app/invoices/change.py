@@ -1,9 +1,11 @@
 """Execute an operation on an invoice once, and log it in the same step."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from witnd.app.errors import Refused
 from witnd.app.services import Services
+from witnd.billing.einvoice.issued_documents import IssuedDocuments
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.operations import Decision, Refusal, Unchanged, invoice_label, reason_refusal
 from witnd.domain.outcomes.resolution import derived_id
@@ -12,6 +14,11 @@ from witnd.store.access.change_log import Author
 from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
 from witnd.store.invoices.change_entries import entry_maker
+
+# Operations after which documents are stored: they issue an invoice or a credit note.
+_ISSUING: Final = frozenset(("issue", "note", "void", "revise"))
+# Operations that change what an invoice was issued with: its documents are stored before.
+_CANCELLING: Final = frozenset(("void", "revise"))
 
 
 def check_reason(reason: str) -> None:
@@ -41,6 +48,8 @@ async def do(
     `token` identifies the operation across calls; by default it follows from the author's idempotency key. Invoices
     store tokens, so their form must never change: a repeated credit would count as a new one.
     """
+    if operation in _CANCELLING and not dry_run:
+        await _store_documents(services, invoice)
     key = author.idempotency_key
     if token is None and key is not None:
         token = derived_id("api", operation, key)
@@ -51,7 +60,19 @@ async def do(
     )
     if isinstance(done, Refusal):
         raise Refused("CONFLICT", done.problem, remedy=done.remedy)
+    if isinstance(done, Operation) and done.preview is None and done.operation in _ISSUING:
+        await _store_documents(services, done.invoice)
     return done
+
+
+async def _store_documents(services: Services, invoice: Invoice) -> None:
+    """Store the documents of an issued invoice and of its newest credit note."""
+    issued = IssuedDocuments(services.invoices, await services.learned())
+    if invoice.issue_data is not None:
+        await issued.store(invoice)
+    if invoice.notes:
+        for note in await services.invoices.notes_of(invoice, invoice.notes - 1):
+            await issued.store(note)
 
 
 def _unchanged_since(revision: int, decide: Callable[[Snapshot], Decision]) -> Callable[[Snapshot], Decision]:

@@ -3,11 +3,11 @@
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from witnd.app.services import Services
+from witnd.billing.einvoice.lacks import lacks
 from witnd.billing.issue_preview import with_current_data
-from witnd.domain.catalogue.buyer import Buyer
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.json_form import (
@@ -17,6 +17,7 @@ from witnd.domain.invoices.json_form import (
     invoice_json,
     tax_rows_json,
 )
+from witnd.domain.invoices.party_json import BuyerJson, ExchangeJson, SellerJson, buyer_json, exchange_json, seller_json
 from witnd.domain.invoices.payment import PaymentJson, payment_json
 from witnd.domain.invoices.tax import tax_sum
 from witnd.domain.values.money import minor_text
@@ -25,51 +26,27 @@ from witnd.domain.values.money import minor_text
 NOTES_SHOWN: Final = 100
 
 
-class SellerJson(Struct, frozen=True, kw_only=True):
-    """The seller of an invoice."""
+class LackJson(Struct, frozen=True, kw_only=True):
+    """A field that an electronic invoice requires, what is wrong with it, and what to do. Without `required`, there
+    is an electronic invoice all the same."""
 
-    name: str
-    address: tuple[str, ...]
-    postal_code: str | None
-    city: str | None
-    country: str | None
-    tax_id: str | None
-    registration: str | None
-    email: str | None
-    phone: str | None
-    iban: str | None
-    bic: str | None
-    footer: str | None
-    payment_terms_days: int
-    locale: str
-
-
-class BuyerJson(Struct, frozen=True, kw_only=True):
-    """The customer of an invoice, with its billing data. `tax`: the tax key of rows that have no other."""
-
-    key: str
-    name: str
-    legal_name: str | None
-    address: tuple[str, ...]
-    postal_code: str | None
-    city: str | None
-    country: str | None
-    tax_id: str | None
-    purchase_order: str | None
-    email: str | None
-    payment_terms_days: int | None
-    tax: str | None
-    locale: str | None
+    path: str
+    problem: str
+    remedy: str
+    required: bool
 
 
 class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
     """An invoice with its payments and its newest credit notes. `balance`: the customer's balance in its currency.
 
     `seller` and `buyer` are those at issue. A draft has those of now, and the taxes that it would be issued with.
+    `lacks`: what it lacks to be an electronic invoice (EN 16931), by the paths of its fields here.
     """
 
     seller: SellerJson | None
     buyer: BuyerJson
+    exchange_rate: ExchangeJson | None
+    lacks: list[LackJson]
     balance: str
     payments: list[PaymentJson]
     credit_notes: list[CreditNoteJson]
@@ -85,10 +62,21 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
         **{name: getattr(head, name) for name in InvoiceJson.__struct_fields__},
         seller=seller_json(data),
         buyer=buyer_json(invoice.customer_key, data),
+        exchange_rate=exchange_json(data),
+        lacks=lacks_json(shown, data),
         balance=minor_text(balance, invoice.digits),
         payments=[payment_json(invoice, one) for one in payments],
         credit_notes=[credit_note_json(note) for note in reversed(notes)],
     )
+
+
+def lacks_json(invoice: Invoice, data: IssueData) -> list[LackJson]:
+    """Return what an issued invoice lacks for EN 16931, or a draft if it were issued now; of an open draft nothing,
+    because its taxes are unknown."""
+    if not invoice.closed:
+        return []
+    found = lacks(data, data.tax_rows, invoice.currency, invoice.digits)
+    return [LackJson(path=one.path, problem=one.problem, remedy=one.remedy, required=one.is_required) for one in found]
 
 
 def head_json(invoice: Invoice, data: IssueData) -> InvoiceJson:
@@ -98,16 +86,3 @@ def head_json(invoice: Invoice, data: IssueData) -> InvoiceJson:
         return head
     tax = minor_text(tax_sum(data.tax_rows), invoice.digits)
     return replace(head, tax_rows=tax_rows_json(data.tax_rows, invoice.digits), tax=tax)
-
-
-def seller_json(data: IssueData) -> SellerJson | None:
-    if data.seller is None:
-        return None
-    fields = asdict(data.seller)
-    return SellerJson(**{name: fields[name] for name in SellerJson.__struct_fields__})
-
-
-def buyer_json(customer_key: str, data: IssueData) -> BuyerJson:
-    fields = asdict(data.buyer or Buyer())
-    fields["email"] = fields["email"] or data.customer_email
-    return BuyerJson(key=customer_key, name=data.customer_name, **fields)

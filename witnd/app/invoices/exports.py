@@ -5,25 +5,41 @@ from collections.abc import AsyncIterator
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from witnd.app.errors import Refused, invalid
+from witnd.app.invoices.files import FileForm, file_of
 from witnd.app.services import Services
 from witnd.billing.documents import InvoiceDocuments
 from witnd.billing.export import csv_text, json_lines, stripe
 from witnd.billing.export.bill import Bill, Note
-from witnd.billing.export.page import invoice_page, note_page
+from witnd.billing.export.page import Detail, invoice_page, note_page
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.operations import CreditNote
 from witnd.store.invoices.reads import InvoiceFilter
 
 Table: TypeAlias = Literal["csv", "jsonl"]
-Form: TypeAlias = Literal["csv", "jsonl", "html", "stripe"]
+Form: TypeAlias = Literal["csv", "jsonl", "html", "stripe", "json", "xml", "ubl", "pdf", "facturx"]
+NoteForm: TypeAlias = Literal["csv", "jsonl", "html", "json", "xml", "ubl", "pdf", "facturx"]
 What: TypeAlias = Literal["lines", "invoices"]
+#: Formats in which `detail` has a meaning.
+PRINTED: Final = ("html", "pdf", "facturx")
 
-Paper = TypeVar("Paper", Bill, Note)
+Paper = TypeVar("Paper", Bill, Note, bytes)
 
 CSV: Final = "text/csv; charset=utf-8; header=present"
 JSON_LINES: Final = "application/jsonl"
 HTML: Final = "text/html; charset=utf-8"
-TYPES: Final = (CSV, JSON_LINES, HTML)
+#: The JSON that was stored at issue: it has another form than the answer in `application/json`.
+ISSUED: Final = "application/vnd.witnd.issued+json"
+XML: Final = "application/xml; charset=utf-8"
+PDF: Final = "application/pdf"
+TYPES: Final = (CSV, JSON_LINES, HTML, ISSUED, XML, PDF)
+#: Formats with one file for each document: the content type, and how the name of the file ends.
+FILES: Final[dict[FileForm, tuple[str, str]]] = {
+    "json": (ISSUED, "json"),
+    "xml": (XML, "xml"),
+    "ubl": (XML, "ubl.xml"),
+    "pdf": (PDF, "pdf"),
+    "facturx": (PDF, "facturx.pdf"),
+}
 TABLE_TYPES: Final = (CSV, JSON_LINES)
 _TABLE_TYPE: Final[dict[Table, str]] = {"csv": CSV, "jsonl": JSON_LINES}
 
@@ -35,7 +51,7 @@ class ExportedFile(NamedTuple):
 
     name: str
     content_type: str
-    parts: AsyncIterator[str]
+    parts: AsyncIterator[str | bytes]
 
 
 async def papers(services: Services) -> InvoiceDocuments:
@@ -43,16 +59,23 @@ async def papers(services: Services) -> InvoiceDocuments:
 
 
 async def one_invoice(
-    services: Services, invoice: Invoice, form: Form, what: What = "lines", stripe_customer: str | None = None
+    services: Services,
+    invoice: Invoice,
+    form: Form,
+    what: What = "lines",
+    stripe_customer: str | None = None,
+    detail: Detail | None = None,
 ) -> ExportedFile:
-    """Export one invoice in the chosen format."""
+    """Export one invoice in the chosen format. `detail`: whether a page or PDF lists every outcome."""
     bill = (await papers(services)).bill(invoice)
     name = invoice.number or invoice.id
     match form:
+        case "json" | "xml" | "ubl" | "pdf" | "facturx":
+            return await _file(services, invoice, form, detail)
         case "csv" | "jsonl":
             return _bills(_each(bill), form, what, name)
         case "html":
-            return ExportedFile(f"{name}.html", HTML, invoice_page(bill))
+            return ExportedFile(f"{name}.html", HTML, invoice_page(bill, detail or "full"))
         case "stripe":
             if stripe_customer is None or not _STRIPE_CUSTOMER.fullmatch(stripe_customer):
                 raise invalid(
@@ -67,11 +90,23 @@ async def all_invoices(services: Services, wanted: InvoiceFilter, form: Table, w
     return _bills((await papers(services)).bills(wanted), form, what, what)
 
 
-async def one_note(services: Services, note: CreditNote, form: Literal["csv", "jsonl", "html"]) -> ExportedFile:
+async def one_note(services: Services, note: CreditNote, form: NoteForm) -> ExportedFile:
     documents, name = await papers(services), note.number or note.id
-    if form == "html":
-        return ExportedFile(f"{name}.html", HTML, note_page(await documents.note_with_parties(note)))
-    return _notes(_each(documents.note(note)), form, name)
+    match form:
+        case "json" | "xml" | "ubl" | "pdf" | "facturx":
+            return await _file(services, note, form)
+        case "html":
+            return ExportedFile(f"{name}.html", HTML, note_page(await documents.note_with_parties(note)))
+        case "csv" | "jsonl":
+            return _notes(_each(documents.note(note)), form, name)
+
+
+async def _file(
+    services: Services, issued: Invoice | CreditNote, form: FileForm, detail: Detail | None = None
+) -> ExportedFile:
+    type_, suffix = FILES[form]
+    content = await file_of(services, issued, form, detail)
+    return ExportedFile(f"{issued.number or issued.id}.{suffix}", type_, _each(content))
 
 
 async def all_notes(services: Services, form: Table, *, customer: str | None, invoice: Invoice | None) -> ExportedFile:

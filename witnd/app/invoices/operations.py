@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from witnd.app.errors import Refused, checked_cursor, invalid, invalid_cursor, not_found
 from witnd.app.invoices.change import check_reason, do, reuse_error
+from witnd.app.invoices.exchange_rate import ExchangeRate, read_exchange_rate
 from witnd.app.invoices.reversals import collected_through
 from witnd.app.services import Services
 from witnd.billing.reversals import pending_reversals, reversed_rows
@@ -196,16 +197,19 @@ async def issue(
     invoice: Invoice,
     *,
     date: str | None = None,
+    exchange_rate: ExchangeRate | None = None,
     dry_run: bool = False,
     shown: Shown | None = None,
 ) -> Operation | Unchanged:
     """Issue a closed draft: give it its number, its taxes and a final total. `date`: an earlier issue date than today.
-    `shown`: what the author has seen of the draft; if that is no longer so, nothing is done.
+    `exchange_rate`: for its tax in the currency of the seller. `shown`: what the author has seen of the draft; if that
+    is no longer so, nothing is done.
 
     `warnings` lists what the document lacks.
     """
     if date is not None:
         check_date(date)
+    exchange = None if exchange_rate is None else read_exchange_rate(exchange_rate, invoice.currency)
     series, catalogue = invoice_series(services.config.billing), await services.learned()
     # Without a running daemon, reversals after the period are not collected.
     through = await collected_through(services) or invoice.end
@@ -222,6 +226,7 @@ async def issue(
             reversed_=reversed_rows(catalogue, seen, pending),
             first_reversal=seen.first_reversal,
             date=date,
+            exchange=exchange,
             last_dates=seen.last_dates,
         )
         return decision if shown is None else _as_shown(shown, decision)

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from witnd.billing.export.words import Words, show_control_characters, words, words_of
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.operations import CreditNote
@@ -16,9 +17,6 @@ from witnd.domain.values.money import plus
 #: Each call starts at the first row, because an invoice may have more rows than fit into memory.
 Rows: TypeAlias = Callable[[], AsyncIterator[Row]]
 
-#: What rows without an agent are for.
-WITHOUT_AGENT: Final = "Fees and commitment"
-
 # Little memory, and few writes.
 _CHUNK: Final = 32_768
 
@@ -28,6 +26,7 @@ class Bill(Struct, frozen=True, kw_only=True):
 
     If `price_of` returns None, only amounts are shown. `terms_of` returns the price of an agent and grade in effect
     at the end of the period. `data`: its parties and taxes. `logo`: that of the seller, the base64 text of a PNG.
+    `locale`: another language than that of the buyer or seller.
     """
 
     invoice: Invoice
@@ -40,10 +39,16 @@ class Bill(Struct, frozen=True, kw_only=True):
     tax_of: Callable[[Row], str | None] = lambda row: row.tax  # the key of a row's tax
     data: IssueData | None = None
     logo: str | None = None
+    locale: str | None = None
 
     def agent_of(self, row: Row) -> str:
         """Return the name of a row's agent; of one without, what the row is for."""
-        return _agent_of(row, self.agent_name, manual_descriptions(self.invoice))
+        return _agent_of(row, self.agent_name, manual_descriptions(self.invoice), self.words)
+
+    @property
+    def words(self) -> Words:
+        """The words in its language."""
+        return words_of(self.data) if self.locale is None else words(self.locale)
 
     @property
     def tax_rows(self) -> tuple[TaxRow, ...]:
@@ -63,8 +68,8 @@ class Bill(Struct, frozen=True, kw_only=True):
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """A credit note with its names. `data` and `logo`: the parties of its invoice. `descriptions`: those of its manual
-    lines, by their ids."""
+    """A credit note with its names. `data`, `logo`, `period` and `invoice_date`: those of its invoice. `descriptions`:
+    those of its manual lines, by their ids."""
 
     note: CreditNote
     customer_name: str
@@ -73,14 +78,40 @@ class Note(Struct, frozen=True, kw_only=True):
     data: IssueData | None = None
     logo: str | None = None
     descriptions: Mapping[str, str] = {}
+    period: tuple[int, int] | None = None  # of its invoice, in ms
+    invoice_date: str | None = None
 
     def agent_of(self, row: Row) -> str:
         """Return the name of a row's agent; of one without, what the row is for."""
-        return _agent_of(row, self.agent_name, self.descriptions)
+        return _agent_of(row, self.agent_name, self.descriptions, self.words)
+
+    @property
+    def words(self) -> Words:
+        """The words in its language."""
+        return words_of(self.data)
+
+    @property
+    def use(self) -> str:
+        """What the credit pays, or that it cancels its invoice."""
+        return credit_use(self.note, self.words)
 
     @property
     def title(self) -> str:
         return self.note.number or self.note.id[:12]
+
+
+def credit_use(note: CreditNote, words: Words) -> str:
+    """Return what a credit pays. A note without rows cancels its invoice."""
+    number, currency = note.invoice_number, note.currency
+    if not note.rows:
+        return words("cancels", number=number, reason=show_control_characters(note.reason))
+    if not note.to_balance:
+        return words("note_reduces", number=number)
+    if not note.applied:
+        return words("note_to_balance", number=number, currency=currency)
+    applied = f"{words.money(note.applied, note.digits)} {currency}"
+    rest = f"{words.money(note.to_balance, note.digits)} {currency}"
+    return words("note_split", applied=applied, number=number, rest=rest, currency=currency)
 
 
 def manual_descriptions(invoice: Invoice) -> dict[str, str]:
@@ -88,10 +119,10 @@ def manual_descriptions(invoice: Invoice) -> dict[str, str]:
     return {line.id: line.description for line in invoice.manual}
 
 
-def _agent_of(row: Row, agent_name: Callable[[str], str], descriptions: Mapping[str, str]) -> str:
+def _agent_of(row: Row, agent_name: Callable[[str], str], descriptions: Mapping[str, str], texts: Words) -> str:
     if row.agent_key is not None:
         return agent_name(row.agent_key)
-    return row.description or descriptions.get(row.corrects or "") or WITHOUT_AGENT
+    return row.description or descriptions.get(row.corrects or "") or texts("without_agent")
 
 
 async def in_chunks(parts: AsyncIterator[str]) -> AsyncIterator[str]:

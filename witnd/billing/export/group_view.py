@@ -5,13 +5,12 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from witnd.billing.export import wording
-from witnd.billing.export.bill import WITHOUT_AGENT, Bill
+from witnd.billing.export.bill import Bill
 from witnd.billing.export.sections import Group, PriceSum
 from witnd.billing.export.tax_view import key_lines, tax_lines
+from witnd.billing.export.words import Words, show_control_characters, upper_first
 from witnd.domain.invoices.invoice import Row
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.working import adjustment_title, working_text
 from witnd.domain.values.money import exact_sum
 
 
@@ -57,12 +56,12 @@ class GroupView(Struct, frozen=True, kw_only=True):
 def group_view(bill: Bill, group: Group) -> GroupView:
     prices = [_price(bill, one) for one in group.prices.values()]
     for place, terms in _period_terms(bill, group).items():
-        prices[place].price_lines.extend(wording.period_lines(terms))
+        prices[place].price_lines.extend(bill.words.period_lines(terms))
     return GroupView(
-        name=wording.show_control_characters(bill.agent_name(group.agent_key)),
+        name=show_control_characters(bill.agent_name(group.agent_key)),
         prices=prices,
         parts=[_part(bill, row) for row in group.adjustments],
-        total=wording.money(group.total, bill.invoice.digits),
+        total=bill.words.money(group.total, bill.invoice.digits),
     )
 
 
@@ -81,48 +80,50 @@ def charges_view(bill: Bill, charges: Sequence[Row]) -> list[GroupView]:
     """Return the group of the recurring fees and the commitment, if there are any."""
     if not charges:
         return []
-    total = wording.money(exact_sum([Decimal(row.amount or 0) for row in charges]), bill.invoice.digits)
-    return [GroupView(name=WITHOUT_AGENT, prices=[], parts=[_part(bill, row) for row in charges], total=total)]
+    total = bill.words.money(exact_sum([Decimal(row.amount or 0) for row in charges]), bill.invoice.digits)
+    return [
+        GroupView(name=bill.words("without_agent"), prices=[], parts=[_part(bill, row) for row in charges], total=total)
+    ]
 
 
 def manual_view(bill: Bill, row: Row) -> ManualView:
-    how = [] if row.working is None else [wording.format_numbers(working_text(row.working)).capitalize()]
+    how = [] if row.working is None else [upper_first(bill.words.working(row.working))]
     return ManualView(
-        description=wording.show_control_characters(row.description or ""),
-        quantity=wording.quantity(row.unit or ""),
-        unit_price=wording.rate(row.price_per_unit or "", bill.invoice.digits),
+        description=show_control_characters(row.description or ""),
+        quantity=bill.words.quantity(row.unit or ""),
+        unit_price=bill.words.rate(row.price_per_unit or "", bill.invoice.digits),
         lines=[*how, *tax_lines(bill, row)],
-        amount=amount_text(row, bill.invoice.digits) or "",
+        amount=amount_text(row, bill.invoice.digits, bill.words) or "",
     )
 
 
 def _price(bill: Bill, one: PriceSum) -> PriceView:
-    price = bill.price_of(one.price_hash)
-    outcomes = wording.count(one.outcomes, "outcome")
+    price, words = bill.price_of(one.price_hash), bill.words
+    outcomes = words.count("outcomes", one.outcomes)
     if one.grade is not None:
-        outcomes += f", grade {wording.show_control_characters(one.grade)}"
+        outcomes = words("of_grade", outcomes=outcomes, grade=show_control_characters(one.grade))
     return PriceView(
         outcomes=outcomes,
-        units=wording.quantity(one.units),
-        unit_price="" if price is None else wording.unit_price(price),
-        price_lines=[*([] if price is None else wording.usage_lines(price)), *key_lines(bill, one.tax)],
-        amount=sum_text(one, bill.invoice.digits),
+        units=words.quantity(one.units),
+        unit_price="" if price is None else words.unit_price(price),
+        price_lines=[*([] if price is None else words.usage_lines(price)), *key_lines(bill, one.tax)],
+        amount=sum_text(one, bill.invoice.digits, words),
     )
 
 
-def sum_text(one: Group | PriceSum, digits: int) -> str | None:
-    return None if one.unrated else wording.money(one.amount, digits)
+def sum_text(one: Group | PriceSum, digits: int, words: Words) -> str | None:
+    return None if one.unrated else words.money(one.amount, digits)
 
 
 def _part(bill: Bill, row: Row) -> Part:
-    label = wording.show_control_characters(adjustment_title(row.kind, row.working))
+    label = show_control_characters(bill.words.title(row.kind, row.working))
     return Part(
         label,
-        "" if row.working is None else wording.format_numbers(working_text(row.working)),
-        amount_text(row, bill.invoice.digits) or "",
+        "" if row.working is None else bill.words.working(row.working),
+        amount_text(row, bill.invoice.digits, bill.words) or "",
         tax_lines(bill, row),
     )
 
 
-def amount_text(row: Row, digits: int) -> str | None:
-    return None if row.amount is None else wording.money(Decimal(row.amount), digits)
+def amount_text(row: Row, digits: int, words: Words) -> str | None:
+    return None if row.amount is None else words.money(Decimal(row.amount), digits)

@@ -1,4 +1,4 @@
-"""Render an invoice or credit note as one self-contained HTML page to print or save as PDF.
+"""Render an invoice or credit note as one self-contained HTML page to print.
 
 It has no scripts, fonts or requests, and no image but the seller's logo, which is part of it. It is streamed while the
 rows are read.
@@ -6,14 +6,18 @@ rows are read.
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from witnd.billing.export.bill import Bill, Note, in_chunks
+from witnd.billing.export.local_format import ZONE
 from witnd.billing.export.note_view import note_rows, note_view
 from witnd.billing.export.page_view import SectionView, credit_views, invoice_view, section_view
 from witnd.billing.export.sections import InvoiceSummary, credit_rows, outcomes, summarise
+
+#: Whether a document lists every outcome, or only the sums of each agent and price.
+Detail: TypeAlias = Literal["full", "summary"]
 
 _TEMPLATES: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -26,13 +30,14 @@ _TEMPLATES: Final = Environment(
 )
 
 
-async def invoice_page(bill: Bill) -> AsyncIterator[str]:
+async def invoice_page(bill: Bill, detail: Detail = "full") -> AsyncIterator[str]:
     found = await summarise(bill.rows, bill.tax_of)
     parts = _TEMPLATES.get_template("invoice.html").generate_async(
-        view=invoice_view(bill, found),
+        view=invoice_view(bill, found, lists_outcomes=detail == "full"),
         sections=_sections(bill, found),
         credits=credit_views(bill, credit_rows(bill.rows)),
-        running=css_string(f"Invoice {bill.title}"),
+        zone=ZONE,
+        running=css_string(f"{bill.words('invoice')} {bill.title}"),
     )
     async for chunk in in_chunks(parts):
         yield chunk
@@ -42,7 +47,7 @@ async def note_page(paper: Note) -> AsyncIterator[str]:
     parts = _TEMPLATES.get_template("credit_note.html").generate_async(
         view=note_view(paper),
         rows=note_rows(paper),
-        running=css_string(f"Credit note {paper.title}"),
+        running=css_string(f"{paper.words('credit_note')} {paper.title}"),
     )
     async for chunk in in_chunks(parts):
         yield chunk

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from witnd.billing.export import wording
 from witnd.billing.export.bill import Bill
+from witnd.billing.export.words import Words, show_control_characters
 from witnd.domain.invoices.invoice import Row
 from witnd.domain.invoices.tax import TaxRow
 
@@ -21,15 +21,15 @@ class TaxView(Struct, frozen=True, kw_only=True):
     tax: str
 
 
-def tax_views(rows: Sequence[TaxRow], digits: int) -> list[TaxView]:
+def tax_views(rows: Sequence[TaxRow], digits: int, words: Words) -> list[TaxView]:
     return [
         TaxView(
-            name=wording.show_control_characters(row.name),
-            notes=[wording.show_control_characters(line) for line in (row.note or "").split("\n") if line],
+            name=show_control_characters(row.name),
+            notes=[show_control_characters(line) for line in (row.note or "").split("\n") if line],
             category=row.category,
-            rate=f"{wording.quantity(row.rate)} %",
-            taxable=wording.money(row.taxable, digits),
-            tax=wording.money(row.tax, digits),
+            rate=f"{words.quantity(row.rate)} %",
+            taxable=words.money(row.taxable, digits),
+            tax=words.money(row.tax, digits),
         )
         for row in rows
     ]
@@ -45,4 +45,4 @@ def key_lines(bill: Bill, key: str | None) -> list[str]:
     if key is None or bill.data is None or len(bill.tax_rows) <= 1:
         return []
     terms = bill.data.table.of(key)
-    return [] if terms is None else [wording.show_control_characters(f"Tax: {terms.name}")]
+    return [] if terms is None else [bill.words("tax_of_line", name=show_control_characters(terms.name))]

@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from witnd.app.invoices import exports
+from witnd.app.invoices.files import FileForm, file_of
 from witnd.app.invoices.operations import document
 from witnd.app.services import Services
 from witnd.billing.documents import InvoiceDocuments
 from witnd.billing.export.bill import Bill, Note
+from witnd.billing.export.page import Detail
 from witnd.cli.console.context import session
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.period import Period
@@ -40,6 +42,10 @@ class Named:
         async for one in self._papers.notes(customer):
             if period is None or (one.note.issued_at is not None and one.note.issued_at in period):
                 yield one
+
+    async def file(self, paper: Bill | Note, form: FileForm, detail: Detail | None) -> bytes:
+        """Return a file of a document. Raises `Refused`."""
+        return await file_of(self._services, paper.invoice if isinstance(paper, Bill) else paper.note, form, detail)
 
     async def with_parties(self, note: Note) -> Note:
         """Return a credit note with the parties of its invoice, which its page shows."""

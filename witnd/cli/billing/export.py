@@ -3,9 +3,9 @@
 How they look is in `witnd.billing.export`, finding them in `documents`; this puts them where they are wanted.
 """
 
-import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,7 +16,9 @@ from msgspec.structs import replace
 from witnd.app.invoices import exports, operations
 from witnd.billing.export import stripe
 from witnd.billing.export.bill import Bill, Note
+from witnd.billing.export.page import Detail
 from witnd.cli.billing.documents import Named, papers
+from witnd.cli.billing.single_files import ENDINGS, report_written, write_files
 from witnd.cli.billing.stripe_customers import read_stripe_customers
 from witnd.cli.billing.whole_file import STDOUT, whole_file
 from witnd.cli.console.context import config_option, run
@@ -24,12 +26,14 @@ from witnd.cli.console.failure import refuse
 from witnd.cli.console.options import PERIOD
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
+from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.operations import invoice_label
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Period
+from witnd.exit_codes import USAGE
 from witnd.store.invoices.reads import InvoiceFilter
 
-_UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
+_FORMS: Final = ("csv", "jsonl", *ENDINGS, "stripe")
 
 
 class _Wish(Struct, frozen=True, kw_only=True):
@@ -42,6 +46,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
     form: str
     what: Literal["lines", "invoices", "credit-notes"]
     output: str
+    detail: Detail | None
     stripe_customers: Path | None
     stripe_round: bool
 
@@ -54,10 +59,16 @@ class _Wish(Struct, frozen=True, kw_only=True):
     "--status", "stages", type=click.Choice(operations.STAGES), multiple=True, help="Only invoices with this status."
 )
 @click.option("--currency", type=TEXT, help="Only invoices in this currency.")
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "html", "stripe"]), required=True, help="Format.")
+@click.option("--format", "form", type=click.Choice(_FORMS), required=True, help="Format.")
 @click.option("--what", type=click.Choice(["lines", "invoices", "credit-notes"]), help="What to write; default: lines.")
 @click.option(
-    "--output", default=STDOUT, metavar="FILE", help="A file, a directory for pages, or - for standard output."
+    "--output",
+    default=STDOUT,
+    metavar="FILE",
+    help="A file, a directory for single documents, or - for standard output.",
+)
+@click.option(
+    "--detail", type=click.Choice(["full", "summary"]), help="Whether a page or PDF lists every outcome; default: full."
 )
 @click.option(
     "--stripe-customers",
@@ -76,6 +87,7 @@ def export(
     form: str,
     what: Literal["lines", "invoices", "credit-notes"] | None,
     output: str,
+    detail: Detail | None,
     stripe_customers: Path | None,
     stripe_round: bool,
     config_path: Path | None,
@@ -89,14 +101,18 @@ def export(
     \b
     csv     one table of all lines; with --what, of the invoices or credit notes
     jsonl   the same, one JSON document per line
-    html    one page per invoice, to print or save as PDF; several pages need a directory as --output
+    html    one page per invoice, to print; several files need a directory as --output, also below
+    pdf     the same page as PDF (needs the extra pdf)
+    xml     an electronic invoice (EN 16931) as CII; ubl: as UBL
+    facturx a PDF that contains the XML (needs the extra einvoice)
+    json    the invoice as it was stored at issue
     stripe  the bodies of "create an invoice item" requests for issued invoices, one per line;
             with --what invoices, one per invoice
 
     \b
     Examples:
       witnd invoices export --period 2026-11 --format csv --output november.csv
-      witnd invoices export INV-000042 --format html --output invoice.html
+      witnd invoices export INV-000042 --format pdf --output invoice.pdf
       witnd invoices export --customer acme --format jsonl --what invoices
     """
     filters = (period, customer, currency, stages or None)
@@ -106,7 +122,7 @@ def export(
         raise click.UsageError("give either numbers and ids, or filters such as --period and --customer")
     if what == "credit-notes" and (stages or currency is not None):
         raise click.UsageError("--status and --currency do not apply to credit notes; leave them out")
-    _check(form, what, stripe_customers, stripe_round)
+    _check(form, what, detail, stripe_customers, stripe_round)
     wish = _Wish(
         names=names,
         period=period,
@@ -120,18 +136,21 @@ def export(
         form=form,
         what=what or "lines",
         output=output,
+        detail=detail,
         stripe_customers=stripe_customers,
         stripe_round=stripe_round,
     )
     run(_export(wish, config_path))
 
 
-def _check(form: str, what: str | None, customers: Path | None, rounded: bool) -> None:
+def _check(form: str, what: str | None, detail: Detail | None, customers: Path | None, rounded: bool) -> None:
     """Refuse options that cannot be combined, before anything is read."""
     if form != "stripe" and (customers is not None or rounded):
         raise click.UsageError("--stripe-customers and --stripe-round require --format stripe")
-    if form == "html" and what in ("lines", "invoices"):
-        raise click.UsageError("a page always shows the invoice with its lines; leave out --what")
+    if form in ENDINGS and what in ("lines", "invoices"):
+        raise click.UsageError("the format always has the invoice with its lines; leave out --what")
+    if detail is not None and form not in exports.PRINTED:
+        raise click.UsageError("--detail requires --format html, pdf or facturx")
     if form == "stripe" and what == "credit-notes":
         raise click.UsageError("credit notes reach Stripe with the invoices that they pay; leave out --what")
     if form == "stripe" and customers is None:
@@ -145,16 +164,21 @@ async def _export(wish: _Wish, config: Path | None) -> None:
     customers = {} if wish.stripe_customers is None else read_stripe_customers(wish.stripe_customers)
     async with papers(config) as shelf:
         named = await shelf.found(wish.names)
-        if wish.form == "html":
-            await _pages(wish, shelf, named)
+        if wish.form in ENDINGS:
+            await write_files(
+                shelf,
+                _each(wish, shelf, named),
+                wish.form,
+                wish.detail,
+                wish.output,
+                is_one=bool(wish.names) and len(named) == 1,
+            )
             return
         asked = _Asked(wish, shelf, named)
-        try:
-            with whole_file(wish.output) as write:
-                async for chunk in asked.text(customers):
-                    write(chunk)
-        except stripe.UnsupportedByStripe as wrong:
-            refuse(str(wrong))
+        with whole_file(wish.output) as write:
+            async for chunk in asked.text(customers):
+                write(chunk)
+            asked.refuse_nothing_written()
     asked.tell()
 
 
@@ -169,6 +193,7 @@ class _Asked:
         self._count = 0
         self._left_out: Counter[str] = Counter()
         self._rounded: list[str] = []
+        self._refused: list[stripe.UnsupportedByStripe] = []
         notes_wanted = wish.what == "credit-notes"
         for paper in self._bills if notes_wanted else self._notes:
             kind, other = ("an invoice", "lines") if notes_wanted else ("a credit note", "credit-notes")
@@ -178,11 +203,18 @@ class _Asked:
         wish = self._wish
         if wish.form == "stripe":
             what: Literal["lines", "invoices"] = "invoices" if wish.what == "invoices" else "lines"
-            return stripe.requests(self._issued(), customers, what, rounded=wish.stripe_round)
+            return stripe.requests(
+                self._issued(), customers, what, rounded=wish.stripe_round, on_refused=self._refused.append
+            )
         form: exports.Table = "csv" if wish.form == "csv" else "jsonl"
         if wish.what == "credit-notes":
             return exports.notes_text(self._all_notes(), form)
         return exports.invoices_text(self._all_bills(), form, wish.what)
+
+    def refuse_nothing_written(self) -> None:
+        """End without a file if Stripe can charge none of the invoices."""
+        if self._refused and len(self._refused) == self._count:
+            refuse("; ".join(map(str, self._refused)))
 
     async def _all_bills(self) -> AsyncIterator[Bill]:
         for bill in self._bills:
@@ -204,19 +236,24 @@ class _Asked:
 
     async def _issued(self) -> AsyncIterator[Bill]:
         """Yield the invoices for Stripe. A list skips those that are not issued; an explicit id of such an invoice
-        fails."""
+        is refused."""
         async for bill in self._all_bills():
             invoice = bill.invoice
             if invoice.status != "issued" and not self._wish.names:
                 self._count -= 1
                 self._left_out[invoice.stage] += 1
                 continue
-            if self._wish.stripe_round and invoice.due is not None:
-                charged = stripe.chargeable_total(invoice)
-                if charged != invoice.due:
-                    was, is_ = (minor_text(one, invoice.digits) for one in (invoice.due, charged))
-                    self._rounded.append(f"{invoice_label(invoice)}: {was} {invoice.currency} is charged as {is_}")
+            self._note_rounding(invoice)
             yield bill
+
+    def _note_rounding(self, invoice: Invoice) -> None:
+        if not self._wish.stripe_round:
+            return
+        with suppress(stripe.UnsupportedByStripe):  # it is refused when its items are made
+            charged = stripe.chargeable_total(invoice)
+            if charged != invoice.net:
+                was, is_ = (minor_text(one, invoice.digits) for one in (invoice.net, charged))
+                self._rounded.append(f"{invoice_label(invoice)}: {was} {invoice.currency} is charged as {is_}")
 
     def tell(self) -> None:
         """Report on standard error, so that the export itself can go through a pipe."""
@@ -225,45 +262,12 @@ class _Asked:
         if self._left_out:
             many = ", ".join([f"{count} {stage}" for stage, count in sorted(self._left_out.items())])
             click.echo(f"witnd: not exported, because Stripe charges only issued invoices: {many}", err=True)
-        _told(self._count, "credit note" if self._wish.what == "credit-notes" else "invoice", self._wish.output)
-
-
-def _told(count: int, noun: str, output: str) -> None:
-    many = f"{count} {noun}" + ("" if count == 1 else "s")
-    if output != STDOUT:
-        click.echo(printable(f"witnd: {many} written to {output}"), err=True)
-    elif not count:
-        click.echo(f"witnd: no {noun} matches", err=True)
-
-
-async def _pages(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
-    """Write pages to a directory; a single page also to a file or standard output."""
-    from witnd.billing.export.page import invoice_page, note_page
-
-    directory = _directory(wish.output)
-    if directory is None and len(named) != 1:
-        refuse("several pages need a directory, such as --output invoices/ (with a trailing slash)")
-    count = 0
-    async for paper in _each(wish, shelf, named):
-        place = wish.output if directory is None else str(directory / f"{_file_name(paper)}.html")
-        with whole_file(place) as write:
-            pages = invoice_page(paper) if isinstance(paper, Bill) else note_page(await shelf.with_parties(paper))
-            async for chunk in pages:
-                write(chunk)
-        count += 1
-    _told(count, "page", wish.output)
-
-
-def _directory(output: str) -> Path | None:
-    """Return the output directory, created if needed; None if the output is a file."""
-    path = Path(output)
-    if not output.endswith("/") and not path.is_dir():
-        return None
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as wrong:
-        refuse(f"{output}: {wrong.strerror}; choose another directory")
-    return path
+        for wrong in self._refused:
+            click.echo(printable(f"witnd: not exported: {wrong}"), err=True)
+        written = self._count - len(self._refused)
+        report_written(written, "credit note" if self._wish.what == "credit-notes" else "invoice", self._wish.output)
+        if self._refused:
+            raise click.exceptions.Exit(USAGE)
 
 
 async def _each(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> AsyncIterator[Bill | Note]:
@@ -276,9 +280,3 @@ async def _each(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> AsyncIte
         found = shelf.notes(wish.period, wish.customer)
     async for paper in found:
         yield paper
-
-
-def _file_name(paper: Bill | Note) -> str:
-    """Return the number, or the whole id: two drafts must not share a file."""
-    head = paper.invoice if isinstance(paper, Bill) else paper.note
-    return _UNSAFE_IN_NAMES.sub("_", head.number or head.id).lstrip(".") or head.id

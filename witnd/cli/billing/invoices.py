@@ -11,8 +11,9 @@ from witnd.app.invoices import operations
 from witnd.cli.billing.ageing import ageing
 from witnd.cli.billing.credit import credit
 from witnd.cli.billing.invoice import COLUMNS, NOTE_COLUMNS, listed, listed_notes
+from witnd.cli.billing.issue import issue
 from witnd.cli.billing.manual_lines import add_line, remove_line, set_tax
-from witnd.cli.billing.operations import issue, pay, revise, void
+from witnd.cli.billing.operations import pay, revise, void
 from witnd.cli.billing.payments import balance, payment, refund, reverse
 from witnd.cli.billing.show import show, show_note
 from witnd.cli.console.context import config_option, json_option, run, session

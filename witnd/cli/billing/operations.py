@@ -1,4 +1,4 @@
-"""`witnd invoices issue | pay | void | revise`: change invoices. The rules are in the domain."""
+"""`witnd invoices pay | void | revise`: change invoices. `issue` is beside it. The rules are in the domain."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from witnd.app.errors import Refused
 from witnd.app.invoices import operations, payments
+from witnd.app.invoices.document import LackJson, lacks_json
 from witnd.app.services import Services
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session
@@ -30,13 +31,14 @@ Result: TypeAlias = Operation | Unchanged
 _DRY_RUN: Final = "dry run, nothing is changed: "
 
 
-def _dry_run_option(command: Command) -> Command:
+def dry_run_option(command: Command) -> Command:
     """Add `--dry-run`, which reaches the command as `dry_run: bool`."""
     return click.option("--dry-run", is_flag=True, help="Show the result and change nothing.")(command)
 
 
 class Acted(Struct, frozen=True, kw_only=True):
-    """The result for one invoice: done, unchanged or refused. `warnings`: what an issued invoice lacks."""
+    """The result for one invoice: done, unchanged or refused. `warnings`: what an issued invoice lacks, `lacks`:
+    what it lacks to be an electronic invoice."""
 
     argument: str
     result: str
@@ -45,75 +47,7 @@ class Acted(Struct, frozen=True, kw_only=True):
     problem: str | None = None
     remedy: str | None = None
     warnings: list[str] = []
-
-
-@click.command()
-@click.argument("ids", metavar="[ID]...", nargs=-1, type=TEXT)
-@click.option("--all-closed", is_flag=True, help="Issue every closed draft, the oldest first.")
-@click.option(
-    "--date",
-    metavar="DATE",
-    type=TEXT,
-    help="Issue date, from the last day of the period to today, not before the latest in the series; default: today "
-    "in UTC.",
-)
-@_dry_run_option
-@json_option
-@config_option
-def issue(
-    *,
-    ids: tuple[str, ...],
-    all_closed: bool,
-    date: str | None,
-    dry_run: bool,
-    json_output: bool,
-    config_path: Path | None,
-) -> None:
-    """Issue closed drafts: each gets the next number, its taxes and a final total.
-
-    The customer's balance pays as much of the total as it can. The invoice keeps the current data of the seller and the
-    customer, and the tax rates at the end of its period. With `[billing] issue = "auto"`, the daemon issues drafts when
-    their grace is over. If a draft cannot be issued, the exit code is 2; the others are issued.
-
-    \b
-    JSON: {"data": [{"argument": ID, "result": "done", "unchanged" or "refused",
-      "invoice": INVOICE or null, "dry_run", "problem", "remedy", "warnings": [text…]}…]}
-
-    \b
-    Examples:
-      witnd invoices issue 5f0c3a --dry-run
-      witnd invoices issue 5f0c3a --date 2026-11-30
-      witnd invoices issue --all-closed
-    """
-    if all_closed == bool(ids):
-        raise click.UsageError("give one or more IDs, or --all-closed")
-    run(_issue(ids, date, dry_run, json_output, config_path))
-
-
-async def _issue(ids: Sequence[str], date: str | None, dry_run: bool, as_document: bool, config: Path | None) -> None:
-    if date is not None:
-        operations.check_date(date)  # before it connects: the mistake is in the command
-    async with session(config) as opened:
-        services = opened.services
-        acted = []
-        for argument in ids or await services.invoices.closed_drafts():
-            one = await _act(
-                services,
-                argument,
-                lambda invoice: operations.issue(services, author(), invoice, date=date, dry_run=dry_run),
-                dry_run=dry_run,
-            )
-            acted.append(one)
-            if not as_document:
-                _tell(one, "issued")
-    if as_document:
-        as_json({"data": acted})
-    elif not acted:
-        click.echo("no drafts to issue")
-    else:
-        for warning in dict.fromkeys(warning for one in acted for warning in one.warnings):
-            click.echo(printable(f"witnd: warning: {warning}"), err=True)
-    _end(acted)
+    lacks: list[LackJson] = []
 
 
 @click.command()
@@ -140,7 +74,7 @@ def pay(*, id_: str, json_output: bool, config_path: Path | None) -> None:
 @click.argument("id_", metavar="ID", type=TEXT)
 @click.option("--reason", type=TEXT, required=True, help="Reason; the customer may see it.")
 @click.option("--yes", is_flag=True, help="Confirm that the money is written off.")
-@_dry_run_option
+@dry_run_option
 @json_option
 @config_option
 def void(*, id_: str, reason: str, yes: bool, dry_run: bool, json_output: bool, config_path: Path | None) -> None:
@@ -169,7 +103,7 @@ def void(*, id_: str, reason: str, yes: bool, dry_run: bool, json_output: bool, 
 @click.command()
 @click.argument("id_", metavar="ID", type=TEXT)
 @click.option("--reason", type=TEXT, help="Reason; the customer may see it.")
-@_dry_run_option
+@dry_run_option
 @json_option
 @config_option
 def revise(*, id_: str, reason: str | None, dry_run: bool, json_output: bool, config_path: Path | None) -> None:
@@ -215,16 +149,21 @@ async def _one(
 ) -> None:
     async with session(config) as opened:
         services = opened.services
-        acted = await _act(services, id_, lambda invoice: operation(services, author(), invoice), dry_run=dry_run)
+        acted = await act(services, id_, lambda invoice: operation(services, author(), invoice), dry_run=dry_run)
     if as_document:
         as_json(acted)
     else:
-        _tell(acted, participle)
-    _end([acted])
+        tell(acted, participle)
+    end([acted])
 
 
-async def _act(
-    services: Services, argument: str, do: Callable[[Invoice], Awaitable[Result]], *, dry_run: bool = False
+async def act(
+    services: Services,
+    argument: str,
+    do: Callable[[Invoice], Awaitable[Result]],
+    *,
+    dry_run: bool = False,
+    is_issue: bool = False,
 ) -> Acted:
     found = None
     try:
@@ -237,16 +176,18 @@ async def _act(
             problem, remedy = refused.reason, refused.remedy
         invoice = None if found is None else invoice_json(found)
         return Acted(argument=argument, result="refused", invoice=invoice, problem=problem, remedy=remedy)
+    data = done.invoice.issue_data if is_issue else None
     return Acted(
         argument=argument,
         result="unchanged" if isinstance(done, Unchanged) else "done",
         invoice=invoice_json(done.invoice),
         dry_run=dry_run,
         warnings=operations.warnings(done.invoice),
+        lacks=[] if data is None else lacks_json(done.invoice, data),
     )
 
 
-def _tell(acted: Acted, participle: str) -> None:
+def tell(acted: Acted, participle: str) -> None:
     one = acted.invoice
     if acted.result == "refused" or one is None:
         click.echo(printable("witnd: " + "; ".join(filter(None, (acted.problem, acted.remedy)))), err=True)
@@ -259,6 +200,6 @@ def _tell(acted: Acted, participle: str) -> None:
     click.echo(printable(f"{before}{one.number or one.id} is {participle}{already}: {amount}"))
 
 
-def _end(acted: Sequence[Acted]) -> None:
+def end(acted: Sequence[Acted]) -> None:
     if any(one.result == "refused" for one in acted):
         raise click.exceptions.Exit(USAGE)

@@ -26,6 +26,7 @@ from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import credit_note_json, line_json
 from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.invoices.party_json import buyer_json, seller_json
 from witnd.domain.invoices.payment import payment_json
 from witnd.domain.values.money import minor_text
 
@@ -86,8 +87,8 @@ async def _print_document(services: Services, found: Invoice) -> None:
     as_json(
         {
             "invoice": document.head_json(invoice, data),
-            "seller": document.seller_json(data),
-            "buyer": document.buyer_json(invoice.customer_key, data),
+            "seller": seller_json(data),
+            "buyer": buyer_json(invoice.customer_key, data),
             "lines": lines,
             "payments": [payment_json(invoice, one) for one in await store.payments(invoice.id)],
             "credit_notes": [credit_note_json(note) for note in await store.notes_of(invoice)],

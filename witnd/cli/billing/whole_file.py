@@ -21,13 +21,13 @@ _PIECE_BYTES: Final = 1 << 16
 # As a file made in the ordinary way: the umask takes away what it takes.
 _MODE: Final = 0o666
 
-Write: TypeAlias = Callable[[str], object]
+Write: TypeAlias = Callable[[str | bytes], object]
 
 
 @contextmanager
 def whole_file(name: str) -> Iterator[Write]:
-    """Yield a function that writes text. Replace the file (`-`: standard output) when the block ends without an
-    error."""
+    """Yield a function that writes text or bytes. Replace the file (`-`: standard output) when the block ends without
+    an error."""
     if name == STDOUT:
         with _spooled() as write:
             yield write
@@ -44,7 +44,7 @@ def whole_file(name: str) -> Iterator[Write]:
 @contextmanager
 def _spooled() -> Iterator[Write]:
     with SpooledTemporaryFile(_HELD_BYTES) as held:
-        yield lambda text: held.write(text.encode())
+        yield lambda part: held.write(_bytes(part))
         held.seek(0)
         while chunk := held.read(_PIECE_BYTES):
             click.echo(chunk, nl=False)
@@ -53,7 +53,7 @@ def _spooled() -> Iterator[Write]:
 @contextmanager
 def _in_place(path: Path) -> Iterator[Write]:
     with path.open("wb") as file:
-        yield lambda text: file.write(text.encode())
+        yield lambda part: file.write(_bytes(part))
 
 
 @contextmanager
@@ -62,9 +62,13 @@ def _replaced(path: Path) -> Iterator[Write]:
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
     try:
         with os.fdopen(handle, "wb") as file:
-            yield lambda text: file.write(text.encode())
+            yield lambda part: file.write(_bytes(part))
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _bytes(part: str | bytes) -> bytes:
+    return part.encode() if isinstance(part, str) else part

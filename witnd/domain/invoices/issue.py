@@ -7,6 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.issue_data import Exchange
 from witnd.domain.invoices.issue_terms import IssueTerms
 from witnd.domain.invoices.operations import (
     DAY_MS,
@@ -41,17 +42,18 @@ def issue(
     reversed_: Sequence[Reversed] = (),
     first_reversal: int | None = None,
     date: str | None = None,
+    exchange: Exchange | None = None,
     last_dates: Mapping[str, str] = _NO_DATES,
 ) -> Decision:
     """Issue a closed draft: fix its parties, taxes, total and dates, and pay as much of it as the customer's balance
     covers. If nothing remains due, it is paid.
 
-    `at` is the server's clock in ms. `date`: an earlier issue date than today. `last_dates`: the latest date in each
-    series. `through`: all reversals that were accepted before this instant (ms), by default the end of the period, are
-    credited on the draft. `reversed_` are those that are not credited yet, and `first_reversal` is the earliest of
-    them, as the store has it now.
+    `at` is the server's clock in ms. `date`: an earlier issue date than today. `exchange`: the exchange rate of its
+    tax. `last_dates`: the latest date in each series. `through`: all reversals that were accepted before this instant
+    (ms), by default the end of the period, are credited on the draft. `reversed_` are those that are not credited yet,
+    and `first_reversal` is the earliest of them, as the store has it now.
     """
-    if (settled := _status_decision(invoice, date)) is not None:
+    if (settled := _status_decision(invoice, date, exchange)) is not None:
         return settled
     through = invoice.end if through is None else through
     if first_reversal is not None and first_reversal < through and not reversed_:
@@ -73,7 +75,7 @@ def issue(
         revision=invoice.revision + 1,
         status="issued",
         total=total,
-        issue_data=replace(terms.data, tax_rows=rows),
+        issue_data=replace(terms.data, tax_rows=rows, exchange=exchange),
         balance_used=used,
         issued_through=through,
         issue_date=issued_on,
@@ -96,12 +98,17 @@ def issue(
     return replace(change, rows=correction.rows, credited=correction.credited, corrected=correction.corrected)
 
 
-def _status_decision(invoice: Invoice, date: str | None) -> Decision | None:
+def _status_decision(invoice: Invoice, date: str | None, exchange: Exchange | None) -> Decision | None:
     """Return the decision for an invoice that is not a closed draft, or None."""
     label = invoice_label(invoice)
     if invoice.status == "issued" or (invoice.status == "paid" and not invoice.live_payments and not invoice.notes):
         if date not in (None, invoice.issue_date):
             return Refusal(f"{label} was issued on {invoice.issue_date}", "its date cannot be changed")
+        if exchange is not None and (invoice.issue_data is None or exchange != invoice.issue_data.exchange):
+            return Refusal(
+                f"{label} was issued with another exchange rate or none",
+                "its exchange rate cannot be changed; revise the invoice",
+            )
         return Unchanged(invoice)  # the issue itself may have paid it
     if invoice.status != "draft":
         return Refusal(f"{label} is {invoice.status}", "an invoice can be issued only once")

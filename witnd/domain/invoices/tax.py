@@ -192,11 +192,21 @@ def largest_commitment_credit(taxed: Taxed, table: TaxTable, wanted: Decimal) ->
 
 def _group_classes(group: GroupSums, table: TaxTable, digits: int) -> dict[TaxClass | None, Decimal]:
     """Return the sum of a group under each category and rate, after its cap."""
+    found = _uncapped_classes(group, table)
+    if group.cap:
+        _add_all(found, cap_parts(group, table, digits))
+    return found
+
+
+def cap_parts(group: GroupSums, table: TaxTable, digits: int) -> dict[TaxClass | None, Decimal]:
+    """Return the parts of a group's cap under each category and rate, in proportion to what it acts on."""
+    return in_proportion(group.cap, _uncapped_classes(group, table), digits)
+
+
+def _uncapped_classes(group: GroupSums, table: TaxTable) -> dict[TaxClass | None, Decimal]:
     found: dict[TaxClass | None, Decimal] = {}
     for key, one in group.sums.items():
         _add(found, table.class_of(key), one.amount)
-    if group.cap:
-        _add_all(found, in_proportion(group.cap, found, digits))
     return found
 
 

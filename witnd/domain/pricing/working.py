@@ -13,7 +13,7 @@ from witnd.domain.values.money import exact_sum, plain
 MANUAL: Final = "manual"
 REVERSED: Final = "reversed"
 #: Names of the lines without an outcome.
-ADJUSTMENTS: Final = {
+ADJUSTMENTS: Final[Mapping[str, str]] = {
     "fee": "flat fee",
     "minimum": "period minimum",
     "cap": "period cap",
@@ -22,30 +22,54 @@ ADJUSTMENTS: Final = {
     "commitment_cap": "commitment cap",
     MANUAL: "manual line",
 }
+#: The phrases of a calculation. Documents in other languages have their own, with the same keys and fields.
+ENGLISH: Final[Mapping[str, str]] = {
+    "manual": "{requested} requested, reduced so that no taxable amount is negative",
+    "reversed": "reversed at {at}, so nothing is charged",
+    "free": "{free} free; ",
+    "nothing": "nothing is charged",
+    "of_period": " ({total} in the period)",
+    "slice": "{units} × {price}",
+    "slice_of_tier": "{units} × {price} (tier {tier})",
+    "percentage": "{percent} % of {charged} = {part}",
+    "least": ", at least {bound}",
+    "most": ", at most {bound}",
+    "earlier_package": "within a package of {size} that was begun before",
+    "package": "{count} package of {size} × {price} = {exact}",
+    "packages": "{count} packages of {size} × {price} = {exact}",
+    "tier_fee": "{exact} for reaching tier {tier} with {charged}",
+    "whole_period": "{exact} for the period",
+    "days": "{days} of {all} days × {amount}",
+    "too_little": "{total} is less than {limit}: {rounded}",
+    "too_much": "{total} is more than {limit}: {rounded}",
+    "rounded": ", rounded {rounded}",
+    "rounded_in_sum": ", rounded {rounded} (the period's sum goes from {before} to {after})",
+}
 _BOUNDS: Final = (("minimum", "least"), ("maximum", "most"))
 
 
-def working_text(working: Mapping[str, Any]) -> str:
+def working_text(working: Mapping[str, Any], phrases: Mapping[str, str] = ENGLISH) -> str:
     """Return the working in one line, without currency: `10 × 1 + 10 × 0.5 = 15, rounded 15.00`."""
     kind = working["kind"]
     if kind == MANUAL:
-        return f"{working['requested']} requested, reduced so that no taxable amount is negative"
+        return phrases["manual"].format(requested=working["requested"])
     if kind == REVERSED:
-        return f"reversed at {working['reversed_at']}, so nothing is charged"
+        return phrases["reversed"].format(at=working["reversed_at"])
     if kind in ADJUSTMENTS:
-        return _adjustment(working)
-    said = _free(working)
+        return _adjustment(working, phrases)
+    free = working.get("free", "0")
+    said = "" if free == "0" else phrases["free"].format(free=free)
     if kind == PERCENTAGE:
-        said += _part(working)
+        said += _part(working, phrases)
     elif kind == PACKAGE:
-        said += _packages(working)
+        said += _packages(working, phrases)
     else:
         slices = working["slices"]
         total = f" = {working['exact']}" if slices else ""
-        said += (" + ".join([_slice(one) for one in slices]) or "nothing is charged") + total
+        said += (" + ".join([_slice(one, phrases) for one in slices]) or phrases["nothing"]) + total
         if kind == VOLUME and slices:
-            said += f" ({working['charged_total']} in the period)"
-    return said + _rounding(working)
+            said += phrases["of_period"].format(total=working["charged_total"])
+    return said + _rounding(working, phrases)
 
 
 def price_text(price: Price) -> str:
@@ -77,70 +101,78 @@ def _step(tier: Mapping[str, str]) -> str:
     return f"{tier['price_per_unit']}{fee} " + (f"up to {tier['up_to']}" if "up_to" in tier else "beyond")
 
 
-def _free(working: Mapping[str, Any]) -> str:
-    free = working.get("free", "0")
-    return "" if free == "0" else f"{free} free; "
+def _slice(one: Mapping[str, Any], phrases: Mapping[str, str]) -> str:
+    if "tier" not in one:
+        return phrases["slice"].format(units=one["units"], price=one["price_per_unit"])
+    return phrases["slice_of_tier"].format(units=one["units"], price=one["price_per_unit"], tier=one["tier"])
 
 
-def _slice(one: Mapping[str, Any]) -> str:
-    tier = f" (tier {one['tier']})" if "tier" in one else ""
-    return f"{one['units']} × {one['price_per_unit']}{tier}"
-
-
-def _part(working: Mapping[str, Any]) -> str:
+def _part(working: Mapping[str, Any], phrases: Mapping[str, str]) -> str:
     charged = working.get("charged", working["unit"])
     if charged == "0":
-        return "nothing is charged"
-    said = f"{working['percent']} % of {charged} = {working['part']}"
-    bounds = [f", at {word} {working[name]}" for name, word in _BOUNDS if name in working]
-    return said + "".join(bounds)
+        return phrases["nothing"]
+    said = phrases["percentage"].format(percent=working["percent"], charged=charged, part=working["part"])
+    return said + "".join([phrases[word].format(bound=working[name]) for name, word in _BOUNDS if name in working])
 
 
-def _packages(working: Mapping[str, Any]) -> str:
+def _packages(working: Mapping[str, Any], phrases: Mapping[str, str]) -> str:
     count, size = working["packages"], working["package_size"]
     if working["charged"] == "0":
-        return "nothing is charged"
+        return phrases["nothing"]
     if count == "0":
-        return f"within a package of {size} that was begun before"
-    packages = "package" if count == "1" else "packages"
-    return f"{count} {packages} of {size} × {working['price_per_package']} = {working['exact']}"
+        return phrases["earlier_package"].format(size=size)
+    return phrases["package" if count == "1" else "packages"].format(
+        count=count, size=size, price=working["price_per_package"], exact=working["exact"]
+    )
 
 
-def _adjustment(working: Mapping[str, Any]) -> str:
+def _adjustment(working: Mapping[str, Any], phrases: Mapping[str, str]) -> str:
     kind = working["kind"]
     if kind == "fee":
-        return f"{working['exact']} for reaching tier {working['tier']} with {working['charged']}" + _rounding(working)
+        said = phrases["tier_fee"].format(exact=working["exact"], tier=working["tier"], charged=working["charged"])
+        return said + _rounding(working, phrases)
     if kind == "recurring":
-        return (
-            f"{_days(working)} = {working['exact']}" if "parts" in working else f"{working['exact']} for the period"
-        ) + _rounding(working)
+        days = "parts" in working
+        said = (
+            f"{_days(working, phrases)} = {working['exact']}"
+            if days
+            else phrases["whole_period"].format(exact=working["exact"])
+        )
+        return said + _rounding(working, phrases)
     is_minimum = kind in ("minimum", "commitment")
     limit = working["period_minimum" if is_minimum else "period_cap"]
     if "parts" in working:
-        limit = f"{limit} ({_days(working)})"
-    sign = "less than" if is_minimum else "more than"
-    return f"{working['total_before']} is {sign} {limit}: {working['rounded']}"
+        limit = f"{limit} ({_days(working, phrases)})"
+    return phrases["too_little" if is_minimum else "too_much"].format(
+        total=working["total_before"], limit=limit, rounded=working["rounded"]
+    )
 
 
-def adjustment_title(kind: str, working: Mapping[str, Any] | None) -> str:
+def adjustment_title(kind: str, working: Mapping[str, Any] | None, titles: Mapping[str, str] = ADJUSTMENTS) -> str:
     """Return the title of a line without an outcome; of a recurring fee its own name."""
     if kind == "recurring" and working is not None:
         return str(working["name"])
-    return ADJUSTMENTS.get(kind, kind).capitalize()
+    title = titles.get(kind, kind)
+    return title[:1].upper() + title[1:]
 
 
-def _days(working: Mapping[str, Any]) -> str:
+def _days(working: Mapping[str, Any], phrases: Mapping[str, str]) -> str:
     """Return the parts of a period: `12 of 30 days × 100 + 18 of 30 days × 200`."""
-    return " + ".join([f"{one['days']} of {working['days']} days × {one['amount']}" for one in working["parts"]])
+    return " + ".join(
+        [
+            phrases["days"].format(days=one["days"], all=working["days"], amount=one["amount"])
+            for one in working["parts"]
+        ]
+    )
 
 
-def _rounding(working: Mapping[str, Any]) -> str:
+def _rounding(working: Mapping[str, Any], phrases: Mapping[str, str]) -> str:
     """Return how the amount was rounded, or nothing if it was not."""
     cost, rounded = Decimal(working["exact"]), Decimal(working["rounded"])
     if cost == rounded:
         return ""
     before = Decimal(working.get("sum_before", "0"))
     if not before:
-        return f", rounded {working['rounded']}"
+        return phrases["rounded"].format(rounded=working["rounded"])
     after = exact_sum((before, cost))
-    return f", rounded {working['rounded']} (the period's sum goes from {plain(before)} to {plain(after)})"
+    return phrases["rounded_in_sum"].format(rounded=working["rounded"], before=plain(before), after=plain(after))

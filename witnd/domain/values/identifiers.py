@@ -22,6 +22,13 @@ _NOT_COUNTRIES: Final = frozenset(("XI",))
 _MORE_PREFIXES: Final = frozenset(("EL", "EU"))
 
 
+# The EU, with the prefix of Northern Ireland. Kept here, because documents are written without the libraries.
+_VAT_PREFIXES: Final = frozenset(
+    ("AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "EL", "ES", "FI", "FR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
+     "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK", "XI")
+)  # fmt: skip
+
+
 class Invalid(Exception):  # noqa: N818 - an expected result
     """The identifier is invalid. The message continues `field: `."""
 
@@ -51,6 +58,18 @@ def country_names() -> Mapping[str, str]:
 
     found = [(one.apolitical_name, one.alpha2) for one in countries]
     return {code: name for name, code in sorted(found, key=lambda one: normalize("NFKD", one[0]))}
+
+
+def has_vat_prefix(tax_id: str) -> bool:
+    """Return whether a stored tax id is a VAT number with the prefix of a country of the EU."""
+    return tax_id[:2] in _VAT_PREFIXES
+
+
+def has_country_prefix(tax_id: str) -> bool:
+    """Return whether a stored tax id starts with a country, as EN 16931 requires of VAT numbers (BR-CO-9)."""
+    from iso3166 import countries_by_alpha2  # noqa: PLC0415 - see above
+
+    return tax_id[:2] in countries_by_alpha2 or has_vat_prefix(tax_id)
 
 
 def compact_tax_id(text: str, country: str | None) -> str:

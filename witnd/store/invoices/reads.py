@@ -22,6 +22,7 @@ from witnd.store.invoices.note_codec import decode_note
 from witnd.store.invoices.payment_codec import decode_payment
 from witnd.store.invoices.reversals import Reversals
 from witnd.store.invoices.rows import Rows
+from witnd.store.issued_documents import StoredDocuments
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
 from witnd.store.server.connection import redis_errors
@@ -85,6 +86,7 @@ class Invoices(Operations):
     ) -> None:
         super().__init__(client, keys, last_number, confirm)
         self.accounts = Accounts(client, keys, confirm)
+        self.documents = StoredDocuments(client, keys)
         self.rows = Rows(client, keys, partitions)
         self.reversals = Reversals(client, keys, self.rows)
 

@@ -61,7 +61,7 @@ class Stream(Struct, frozen=True):
     takes a part of the answer for the whole.
     """
 
-    parts: AsyncIterator[str]
+    parts: AsyncIterator[str | bytes]
     content_type: str
     headers: dict[str, str] = {}
 

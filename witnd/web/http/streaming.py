@@ -22,7 +22,7 @@ class Streamed(web.StreamResponse):
     def __init__(
         self,
         stream: Stream,
-        first: str | None,
+        first: str | bytes | None,
         name: str,
         lines: LimitedLines,
         status: int,
@@ -73,9 +73,9 @@ class Streamed(web.StreamResponse):
             if close is not None:
                 await close()
 
-    async def _write(self, part: str) -> None:
+    async def _write(self, part: str | bytes) -> None:
         try:
             async with asyncio.timeout(PART_SECONDS):
-                await self.write(part.encode())
+                await self.write(part.encode() if isinstance(part, str) else part)
         except TimeoutError:
             raise ConnectionAbortedError(f"no part of the answer was taken for {PART_SECONDS:g} s") from None

@@ -1,13 +1,13 @@
 """Credit notes: credits of issued invoices. Credit a line of an invoice to create one."""
 
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
 from witnd.app.errors import invalid
 from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
-from witnd.app.invoices.exports import TABLE_TYPES, TYPES, Table
+from witnd.app.invoices.exports import TABLE_TYPES, TYPES, NoteForm, Table
 from witnd.domain.invoices.json_form import CreditNoteJson, credit_note_json
 from witnd.web.api.billing.invoices import no_cursor
 from witnd.web.http.download import download
@@ -24,9 +24,10 @@ class CreditNoteListing(Listing, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class OneCreditNote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`format`: export the credit note as a file, or as a page to print."""
+    """`format`: export the credit note as csv or jsonl, as a page to print (html) or pdf, as an electronic invoice (xml
+    is CII; ubl; facturx is a PDF with the XML), or as the json that was stored at issue."""
 
-    format: Literal["csv", "jsonl", "html"] | None = None
+    format: NoteForm | None = None
 
 
 class CreditNotePage(Struct, frozen=True, kw_only=True):
@@ -71,6 +72,7 @@ async def list_credit_notes(call: Call[CreditNoteListing]) -> CreditNotePage | S
     query=OneCreditNote,
     answer=CreditNoteJson,
     more_types=TYPES,
+    refusals=("CONFLICT", "UNAVAILABLE"),
 )
 async def read_credit_note(call: Call[Any]) -> CreditNoteJson | Stream:
     note = await invoices.note_named(call.services, call.path["id"])

@@ -10,6 +10,8 @@ from witnd.app.invoices import credit as crediting
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices import payments
 from witnd.app.invoices.credit import Credited, Item, RowsCredited
+from witnd.app.invoices.document import LackJson, lacks_json
+from witnd.app.invoices.exchange_rate import ExchangeRate
 from witnd.app.invoices.facts import Facts
 from witnd.app.invoices.operations import REVISED, Revised
 from witnd.app.invoices.payments import Recorded
@@ -57,16 +59,20 @@ class VoidIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class IssueIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`date`: an issue date before today, but not before the last day of the period or the latest date in the series.
-    With `dry_run`, nothing is changed: the response shows the invoice as it would be issued, without a number."""
+    `exchange_rate`: for the tax in the seller's currency, if the invoice has another one. With `dry_run`, nothing is
+    changed: the response shows the invoice as it would be issued, without a number."""
 
     date: str | None = None
+    exchange_rate: ExchangeRate | None = None
     dry_run: bool = False
 
 
 class Issued(InvoiceJson, frozen=True, kw_only=True):
-    """The issued invoice. `warnings` lists what it lacks before you can send it."""
+    """The issued invoice. `warnings` lists what it lacks before you can send it, `lacks` what it lacks to be an
+    electronic invoice (EN 16931), by the paths of its fields."""
 
     warnings: list[str]
+    lacks: list[LackJson]
 
 
 class ReviseIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,10 +107,14 @@ class CreditIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def issue_invoice(call: Call[Any]) -> Issued:
     body: IssueIn = call.body()
     found = await invoices.named(call.services, call.path["id"])
-    done = await invoices.issue(call.services, author(call), found, date=body.date, dry_run=body.dry_run)
+    done = await invoices.issue(
+        call.services, author(call), found, date=body.date, exchange_rate=body.exchange_rate, dry_run=body.dry_run
+    )
     head = invoice_json(done.invoice)
     fields = {name: getattr(head, name) for name in InvoiceJson.__struct_fields__}
-    return Issued(**fields, warnings=invoices.warnings(done.invoice))
+    data = done.invoice.issue_data
+    lacking = [] if data is None else lacks_json(done.invoice, data)
+    return Issued(**fields, warnings=invoices.warnings(done.invoice), lacks=lacking)
 
 
 @route(

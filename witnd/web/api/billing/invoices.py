@@ -8,8 +8,9 @@ from witnd.app.errors import invalid
 from witnd.app.invoices import document, exports, lines
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices.document import InvoiceInFull
-from witnd.app.invoices.exports import TABLE_TYPES, TYPES, Form, Table, What
+from witnd.app.invoices.exports import PRINTED, TABLE_TYPES, TYPES, Form, Table, What
 from witnd.app.invoices.operations import wanted
+from witnd.billing.export.page import Detail
 from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json
 from witnd.web.http.download import download
 from witnd.web.http.route import Call, Listing, Stream, route
@@ -41,12 +42,15 @@ class LineListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class OneInvoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`format`: export the lines as csv or jsonl (with `what=invoices`, the invoice itself), as a page to print, or as
-    bodies of Stripe's "create an invoice item" for `stripe_customer`."""
+    """`format`: export the lines as csv or jsonl (with `what=invoices`, the invoice itself), as a page to print (html)
+    or pdf, as an electronic invoice (xml is CII; ubl; facturx is a PDF with the XML), as the json that was stored at
+    issue, or as bodies of Stripe's "create an invoice item" for `stripe_customer`. `detail=summary` leaves the single
+    outcomes out of a page or PDF."""
 
     format: Form | None = None
     what: What = "lines"
     stripe_customer: str | None = None
+    detail: Detail | None = None
 
 
 class LinesOfInvoice(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,17 +109,18 @@ async def list_invoices(call: Call[InvoiceListing]) -> InvoicePage | Stream:
     query=OneInvoice,
     answer=InvoiceInFull,
     more_types=TYPES,
-    refusals=("CONFLICT",),
+    refusals=("CONFLICT", "UNAVAILABLE"),
 )
 async def read_invoice(call: Call[OneInvoice]) -> InvoiceInFull | Stream:
     query = call.query
     found = await invoices.named(call.services, call.path["id"])
     if query.stripe_customer is not None and query.format != "stripe":
         raise invalid("stripe_customer", "belongs to format=stripe; leave it out")
+    if query.detail is not None and query.format not in PRINTED:
+        raise invalid("detail", f"belongs to format={', '.join(PRINTED)}; leave it out")
     if query.format is not None:
-        return download(
-            await exports.one_invoice(call.services, found, query.format, query.what, query.stripe_customer)
-        )
+        made = exports.one_invoice(call.services, found, query.format, query.what, query.stripe_customer, query.detail)
+        return download(await made)
     return await document.in_full(call.services, found)
 
 

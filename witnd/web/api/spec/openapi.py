@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from witnd import __version__
+from witnd.app.invoices.exports import ISSUED
 from witnd.web.api.spec.schemas import REF, Schemas
 from witnd.web.errors import CODES
 from witnd.web.http.route import JSON, Listing, Route
@@ -188,6 +189,8 @@ def _responses(one: Route, schemas: Schemas) -> dict[str, Any]:
             kind: {"schema": schema if kind == JSON or kind.endswith("+json") else {"type": "string"}}
             for kind in (one.answer_type, *one.more_types)
         }
+        if ISSUED in one.more_types:
+            success["content"][ISSUED] = {"schema": {"type": "object"}}  # another form than that of the answer
     by_status: dict[int, list[str]] = {}
     for code in refusals(one):
         by_status.setdefault(CODES[code].status, []).append(code)

@@ -12,18 +12,18 @@ from witnd.store.invoices.change import Operation
 from witnd.web.dashboard.page import Answer, PageRequest, Redirect, action
 from witnd.web.dashboard.pages.invoices.invoice import invoice_page
 from witnd.web.dashboard.pages.invoices.invoices import name_of
-from witnd.web.dashboard.pages.invoices.posted import check_confirmed, facts_of, is_preview
+from witnd.web.dashboard.pages.invoices.posted import check_confirmed, facts_of, is_preview, rate_of
 from witnd.web.dashboard.present.words import link, number
 from witnd.web.errors import ApiError
 
 
 @action("/dashboard/invoices/{id}/issue", scope="billing")
 async def issue(request: PageRequest) -> Answer:
-    date = request.form.get("date", "").strip() or None
+    date, exchange = request.form.get("date", "").strip() or None, rate_of(request.form)
     return await _done(
         request,
         "issue",
-        lambda invoice: invoices.issue(request.services, request.author, invoice, date=date),
+        lambda invoice: invoices.issue(request.services, request.author, invoice, date=date, exchange_rate=exchange),
         lambda done: f"Issued as {done.number}.",
     )
 

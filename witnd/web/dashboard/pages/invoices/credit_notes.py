@@ -7,6 +7,7 @@ from msgspec import Struct
 from witnd.app.errors import Refused, invalid
 from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
+from witnd.billing.einvoice.lacks import lacks, required
 from witnd.billing.export.bill import manual_descriptions
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import credit_note_json
@@ -74,6 +75,9 @@ async def show_note(request: PageRequest) -> Answer:
             "lines": [(line, credited_name(line, descriptions)) for line in shown.lines],
             "name": note.number or note.id,
             "customer_name": (await exports.papers(services)).note(note).customer_name,
+            "has_einvoice": invoice is not None
+            and invoice.issue_data is not None
+            and not required(lacks(invoice.issue_data, note.tax_rows, note.currency, note.digits)),
             "balance": minor_text(balance, note.digits),
         },
     )

@@ -15,7 +15,7 @@ from witnd.domain.invoices.operations import Unchanged
 from witnd.domain.values.money import minor_text
 from witnd.store.invoices.change import Operation
 from witnd.web.dashboard.page import PageRequest
-from witnd.web.dashboard.pages.invoices.posted import facts_of
+from witnd.web.dashboard.pages.invoices.posted import facts_of, rate_of
 from witnd.web.dashboard.present.effect_words import issue_effect, payment_effect, revise_effect, void_effect
 
 # Dry runs need a reason, which no effect shows.
@@ -36,7 +36,7 @@ class Effects(Struct, frozen=True, kw_only=True):
 async def effects_of(request: PageRequest, invoice: Invoice, given: Mapping[str, str], doing: str) -> Effects:
     """Return the effects of the actions on an invoice. `given`: the input of the form of the action `doing`."""
     if invoice.stage == "draft":
-        return await _of_draft(request, invoice, given.get("date", "").strip() if doing == "issue" else "")
+        return await _of_draft(request, invoice, given if doing == "issue" else {})
     if invoice.status not in ("issued", "paid"):
         return Effects()
     services, author = request.services, replace(request.author, idempotency_key=None)
@@ -62,13 +62,14 @@ async def effects_of(request: PageRequest, invoice: Invoice, given: Mapping[str,
     return Effects(texts=texts, refused=refused, due=due)
 
 
-async def _of_draft(request: PageRequest, invoice: Invoice, date: str) -> Effects:
+async def _of_draft(request: PageRequest, invoice: Invoice, given: Mapping[str, str]) -> Effects:
     services, author = request.services, replace(request.author, idempotency_key=None)
     try:
         done = await invoices.issue(services, author, invoice, dry_run=True)
     except Refused as why:
         return Effects(refused={"issue": why.message})
-    decided = invoices.issue(services, author, invoice, date=date or None, dry_run=True)
+    date = given.get("date", "").strip() or None
+    decided = invoices.issue(services, author, invoice, date=date, exchange_rate=rate_of(given), dry_run=True)
     return Effects(texts={"issue": await effect_text(request, decided, issue_effect)}, issued=done.invoice)
 
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 from witnd.app.errors import Refused
 from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
-from witnd.app.invoices.exports import Form, Table, What
+from witnd.app.invoices.exports import Form, NoteForm, Table, What
+from witnd.billing.export.page import Detail
 from witnd.web.dashboard.page import Answer, PageRequest, page
 from witnd.web.dashboard.pages.invoices.credit_notes import note_filter
 from witnd.web.dashboard.pages.invoices.invoice import invoice_page
@@ -34,6 +35,13 @@ class InvoiceExport(Struct, frozen=True, kw_only=True):
     format: Form = "csv"
     what: What = "lines"
     stripe_customer: str | None = None
+    detail: Detail | None = None
+
+
+class NoteExport(Struct, frozen=True, kw_only=True):
+    """How one credit note is to be a file."""
+
+    format: NoteForm = "csv"
 
 
 @page("/dashboard/invoices/export")
@@ -48,7 +56,9 @@ async def export_invoice(request: PageRequest) -> Answer:
     invoice = await invoices.named(request.services, request.path["id"])
     try:
         customer = (asked.stripe_customer or "").strip() or None
-        file = download(await exports.one_invoice(request.services, invoice, asked.format, asked.what, customer))
+        file = download(
+            await exports.one_invoice(request.services, invoice, asked.format, asked.what, customer, asked.detail)
+        )
         return await _with_first_part(file)
     except Refused as refused:
         if asked.format != "stripe":
@@ -59,7 +69,8 @@ async def export_invoice(request: PageRequest) -> Answer:
 @page("/dashboard/invoices/{id}/print")
 async def print_invoice(request: PageRequest) -> Answer:
     invoice = await invoices.named(request.services, request.path["id"])
-    return download(await exports.one_invoice(request.services, invoice, "html"))
+    detail = _query(request, InvoiceExport).detail
+    return download(await exports.one_invoice(request.services, invoice, "html", detail=detail))
 
 
 @page("/dashboard/credit-notes/export")
@@ -71,7 +82,7 @@ async def export_notes(request: PageRequest) -> Answer:
 
 @page("/dashboard/credit-notes/{id}/export")
 async def export_note(request: PageRequest) -> Answer:
-    form = _query(request, ListExport).format
+    form = _query(request, NoteExport).format
     note = await invoices.note_named(request.services, request.path["id"])
     return download(await exports.one_note(request.services, note, form))
 
@@ -93,7 +104,7 @@ async def _with_first_part(stream: Stream) -> Stream:
     """The same with its first part made, so that what is refused by then is refused on a page."""
     first = await anext(stream.parts, None)
 
-    async def parts() -> AsyncIterator[str]:
+    async def parts() -> AsyncIterator[str | bytes]:
         if first is not None:
             yield first
         async for part in stream.parts:

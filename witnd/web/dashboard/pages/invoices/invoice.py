@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import Refused
 from witnd.app.invoices import document, exports, lines
@@ -69,6 +71,7 @@ async def invoice_page(
             "taxes": taxes,
             "has_taxes": any(line.tax for line in found.data) or (invoice.stage == "draft" and bool(taxes)),
             "effects": effects,
+            "lacks_einvoice": any(one.required for one in full.lacks),
             "lacks": [] if effects.issued is None else invoices.warnings(effects.issued),
             "once": _once(request, refused),
             "more_notes": invoice.notes - len(full.credit_notes),
@@ -99,4 +102,6 @@ def _once(request: PageRequest, refused: Refused | None) -> str:
 
 async def _sheet(services: DaemonServices, invoice: Invoice) -> SheetView:
     """What the printed page says of it: the dashboard says the same."""
-    return invoice_view((await exports.papers(services)).bill(invoice), _UNREAD)
+    bill = (await exports.papers(services)).bill(invoice)
+    # The dashboard is in English.
+    return invoice_view(replace(bill, locale="en"), _UNREAD)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from witnd.billing.export.bill import manual_descriptions
 from witnd.billing.export.page_view import row_price
+from witnd.billing.export.wording import ENGLISH
 from witnd.domain.invoices.credit import CREDITABLE
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import LineJson
@@ -69,7 +70,7 @@ def _shown(invoice: Invoice, line: LineJson, given: Decimal) -> LineView:
     return LineView(
         line=line,
         name=_name(line, manual_descriptions(invoice)),
-        price=row_price(line, invoice.digits),
+        price=row_price(line, invoice.digits, ENGLISH),
         how="".join(_how(line)),
         given=minor_text(-given, invoice.digits) if given else None,
         choice=f"outcome:{line.outcome_key}" if line.kind == "outcome" else "line",

@@ -7,6 +7,7 @@ from typing import Final
 
 from witnd.app.errors import invalid
 from witnd.app.invoices.bulk import ITEMS_MAX, Item
+from witnd.app.invoices.exchange_rate import ExchangeRate
 from witnd.app.invoices.facts import Facts
 from witnd.web.dashboard.page import PageRequest
 
@@ -49,3 +50,9 @@ def _item(text: str) -> Item:
 def is_preview(request: PageRequest) -> bool:
     """Return whether a form was sent only to see what it would do."""
     return request.form.get("do") == "preview"
+
+
+def rate_of(form: Mapping[str, str]) -> ExchangeRate | None:
+    """Return the exchange rate of a form, such as `EUR=0.9213`; None if the field is empty."""
+    currency, _, rate = form.get("exchange_rate", "").partition("=")
+    return ExchangeRate(currency=currency.strip(), rate=rate.strip()) if currency.strip() or rate.strip() else None

@@ -1,0 +1,1 @@
+"""Electronic invoices: the content of EN 16931, written as CII and UBL. Imports `domain`, `store` and `export`."""
