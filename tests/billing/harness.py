@@ -222,9 +222,10 @@ class BillingHarness:
                 async def adjust(self, id_: str) -> bool:
                     return bool(await client.zrem(KEYS.to_adjust, id_))
 
+            catalogue = Catalogue()
+            invoices = Invoices(client, KEYS, self.partitions)
             retry = Retry(nothing, asyncio.get_running_loop().time)
             terms = BillingTerms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
-            catalogue = Catalogue()
             biller = Biller(
                 ledger,
                 catalogue,
@@ -232,7 +233,7 @@ class BillingHarness:
                 fence=lease.value,
                 terms=terms,
                 operations=Operations(),
-                credits_=ReversalCredits(Invoices(client, KEYS, self.partitions), catalogue, Series(name="CN")),
+                credits_=ReversalCredits(invoices, catalogue, Series(name="CN")),
                 safe=safe,
                 guard=guard,
             )

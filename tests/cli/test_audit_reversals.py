@@ -10,6 +10,7 @@ import pytest
 from tests.cli import test_audit
 from tests.cli.test_audit import put, record, results
 from tests.support.deployment import CATALOGUE, LONG_AGO, Deployment
+from tests.support.repartition import forwarded, multiply
 from witnd.domain.webhooks.notification import delivery_id, rule_id
 from witnd.store.records.codec import FateRecord, OutcomeRecord, encode_fate
 
@@ -223,3 +224,32 @@ def test_a_repaired_outcome_keeps_its_reversal(deployment: Deployment) -> None:
     assert stored[REVERSAL] == msgspec.msgpack.decode(whole[:-4])[REVERSAL] != b""
     report = deployment.json("audit", *PARTITION)
     assert report["clean"], report
+
+
+def test_outcomes_that_a_repartition_moved_are_reversed_once(deployment: Deployment) -> None:
+    deployment.apply(REVERSIBLE)
+    keys = [f"ticket-{number:04}" for number in range(12)]
+    pinned = {"settles_at": "2001-01-01T00:00:00Z"}  # due at once
+
+    def refund(key: str, name: str) -> None:
+        deployment.event(key, "refunded", at="*", idempotency_key=name)
+
+    for key in keys:
+        deployment.event(key, "replied", at="*", properties=pinned)
+    for key in keys[:6]:
+        refund(key, "first")
+    deployment.work()
+    multiply(deployment, 3)
+    for key in keys:
+        refund(key, "first")  # a duplicate for the first half
+        refund(key, "second")  # late
+    deployment.work(forwarded(deployment))
+    report = deployment.json("audit", *PARTITION)
+    assert report["clean"], report
+    found = report["events"]
+    assert sum(deployment.json("audit", "--partition", "1")["events"].values()) == sum(found.values())
+    assert {key: deployment.json("outcomes", "--key", key)["data"][0]["reversed_at"] is None for key in keys} == (
+        dict.fromkeys(keys, False)
+    )
+    fates = [one["fate"] for one in deployment.json("events", "--limit", "1000")["data"]]
+    assert (fates.count("reversed"), fates.count("duplicate"), fates.count("late")) == (12, 6, 12)

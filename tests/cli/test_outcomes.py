@@ -29,6 +29,7 @@ def test_an_outcome_is_listed_with_what_it_is(deployment: Deployment) -> None:
             "amount": "2.99",
             "currency": "EUR",
             "grade": None,
+            "reversed_at": None,
         }
     ]
 

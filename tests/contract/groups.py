@@ -3,7 +3,7 @@
 Every question is answered by walking all outcomes of the group again. Nothing here is shared with witnd.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
@@ -48,13 +48,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """`tax`: the tax key of the entry, fee or commitment that it comes from."""
+    """`tax`: the tax key of the entry, fee or commitment that it comes from. `is_offset`: it was rated at settlement
+    and reversed within the period, so a credit row offsets it."""
 
     kind: str
     card: str
     amount: Fraction
     exact: Fraction
     tax: str | None = field(default=None, compare=False)
+    is_offset: bool = field(default=False, compare=False)
 
 
 Outcome = tuple[Entry, Fraction]
@@ -152,9 +154,13 @@ def fees(group: Sequence[Outcome]) -> list[tuple[Entry, Fraction]]:
     return [owed[number] for number in sorted(owed)]
 
 
-def bill(group: Sequence[Outcome], at_end: Entry | None) -> list[Row]:
+def bill(group: Sequence[Outcome], at_end: Entry | None, gone: Collection[int] = ()) -> list[Row]:
     """All rows of a group, in their order: outcomes, fees, minimum or cap. `at_end` is the entry in force at the last
-    millisecond of the period in the currency of the group."""
+    millisecond of the period in the currency of the group. `gone` are the places of the outcomes that were reversed
+    within the period (11.3)."""
+    # Of these, one that is rated now is there with 0 units, and another is not there at all.
+    there = [place for place, (entry, _) in enumerate(group) if place not in gone or entry.is_rated_at_close]
+    counted = [(group[place][0], ZERO if place in gone else group[place][1]) for place in there]
     rows: list[Row] = []
     spent = ZERO  # by the lines that are rated at close
     digits = group[0][0].digits
@@ -167,19 +173,19 @@ def bill(group: Sequence[Outcome], at_end: Entry | None) -> list[Row]:
 
     for place, (entry, unit) in enumerate(group):
         if entry.is_rated_at_close:
-            allocate("outcome", entry, cost(group, place))
+            allocate("outcome", entry, cost(counted, there.index(place)))
         else:
             exact = percentage(entry, unit) if entry.kind == "percentage" else unit * entry.of("price_per_unit")
-            rows.append(Row("outcome", entry.card, half_up(exact, digits), exact, entry.tax))
-    for entry, fee in fees(group):
+            rows.append(Row("outcome", entry.card, half_up(exact, digits), exact, entry.tax, place in gone))
+    for entry, fee in fees(counted):
         allocate("fee", entry, fee)
     terms = group[-1][0] if at_end is None else at_end
-    total = sum([row.amount for row in rows], ZERO)
+    total = sum([row.amount for row in rows if not row.is_offset], ZERO)
     bounded = max(total, rounded_up(terms.of("period_minimum"), digits))
     if "period_cap" in terms.fields:
         bounded = min(bounded, rounded_down(terms.of("period_cap"), digits))
     if bounded != total:
         kind = "minimum" if bounded > total else "cap"
-        exact = bounded - sum([row.exact for row in rows], ZERO)
+        exact = bounded - sum([row.exact for row in rows if not row.is_offset], ZERO)
         rows.append(Row(kind, terms.card, bounded - total, exact, terms.tax))
     return rows

@@ -6,7 +6,7 @@ instants.
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from fractions import Fraction
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -288,8 +288,11 @@ def outcomes(
     return sorted(found, key=lambda one: (one.resolved_at, one.key.encode()))
 
 
-def invoices(versions: list[State], done: list[Outcome]) -> dict[tuple[str, str, str], list[tuple[str, Row]]]:
-    """The rows of all invoices by customer, currency and start."""
+def invoices(
+    versions: list[State], done: list[Outcome], gone: Collection[str] = ()
+) -> dict[tuple[str, str, str], list[tuple[str, Row]]]:
+    """The rows of all invoices by customer, currency and start. `gone`: the outcomes that were reversed within their
+    periods."""
 
     def state(at: int) -> State:
         return [one for one in versions if one.at <= at][-1]
@@ -306,15 +309,17 @@ def invoices(versions: list[State], done: list[Outcome]) -> dict[tuple[str, str,
     for customer, currency, start in every:
         its, end = lines.get((customer, currency, start), []), ends[start]
         groups: dict[str, list[Row]] = {}
-        for agent, group in groupby(sorted(its, key=lambda one: one[0].agent), key=lambda one: one[0].agent):
+        for agent, members in groupby(sorted(its, key=lambda one: one[0].agent), key=lambda one: one[0].agent):
+            group = list(members)
             last = state(end - 1).entry(customer, agent)
             at_end = last[1] if last is not None and last[0] == currency else None
-            groups[agent] = bill([(entry, max(one.unit, Fraction(0))) for one, entry in group], at_end)
+            without = [place for place, (one, _) in enumerate(group) if one.key in gone]
+            groups[agent] = bill([(entry, max(one.unit, Fraction(0))) for one, entry in group], at_end, without)
         waiting = {agent: iter([row for row in rows if row.kind == "outcome"]) for agent, rows in groups.items()}
         rows_found = [(one.agent, next(waiting[one.agent])) for one, _ in its] + [
             (agent, row) for agent, rows in sorted(groups.items()) for row in rows if row.kind != "outcome"
         ]
-        spent = sum([row.amount for rows in groups.values() for row in rows], Fraction(0))
+        spent = sum([row.amount for rows in groups.values() for row in rows if not row.is_offset], Fraction(0))
         afters = [*[one.at for one in versions[1:]], END + 1]
         spans = zip(versions, afters, strict=True)
         history = [one.terms(customer) for one, after in spans if one.at < end and after > start]

@@ -25,13 +25,15 @@ MAX_LINES = 100
 
 @dataclass(frozen=True)
 class Line:
-    """A row of an invoice. `group`: that of its group; `key`: its own tax key."""
+    """A row of an invoice. `group`: that of its group; `key`: its own tax key. `is_offset`: its group and a commitment
+    do without it."""
 
     id: str
     kind: str
     group: str
     amount: Fraction | None  # None: the period is open
     key: str | None
+    is_offset: bool = False
 
 
 @dataclass
@@ -149,7 +151,7 @@ class TaxedInvoice(Invoice):
         found: dict[Class, Fraction] = {}
         for group in sorted({one.group for one in self.lines.values() if one.group}):
             mine: dict[Class, Fraction] = {}
-            rows = [one for one in self.lines.values() if one.group == group]
+            rows = [one for one in self.lines.values() if one.group == group and not one.is_offset]
             for one in rows:
                 if one.kind != "cap":
                     add(mine, {self.class_of(one.id): one.amount or ZERO})
@@ -183,7 +185,7 @@ class TaxedInvoice(Invoice):
         """What is taxable under each category and rate after credits, without manual lines below 0."""
         found = self.groups()
         for one in self.lines.values():
-            if one.kind in ("recurring", "commitment", "commitment_cap"):
+            if one.is_offset or one.kind in ("recurring", "commitment", "commitment_cap"):
                 add(found, self.parts(one, one.amount or ZERO))
         for id_, amount in self.drafted_of.items():
             row = self.lines.get(id_)
@@ -302,8 +304,27 @@ class TaxedInvoice(Invoice):
         if self.status == "draft":
             self.reduce()
             return
-        net = sum(self.noted_of.values(), ZERO) - sum(before[1].values(), ZERO)
-        taxes = self._note_taxes(before[1])
+        self._write_note(before[1])
+
+    def reverse(self, ids: Iterable[str]) -> list[tuple[str, Fraction]]:
+        """Credit what remains of rows, in their order: the rows on a draft, or one note, and what was credited."""
+        before, found = dict(self.noted_of), list[tuple[str, Fraction]]()
+        for id_ in ids:
+            try:
+                amount = self._creditable(id_, None)
+            except Refused:
+                continue
+            of = self.drafted_of if self.status == "draft" else self.noted_of
+            of[id_] = of.get(id_, ZERO) + amount
+            found.append((id_, amount))
+        if self.status != "draft" and found:
+            self._write_note(before)
+        self.reduce()
+        return found
+
+    def _write_note(self, before: Mapping[str, Fraction]) -> None:
+        net = sum(self.noted_of.values(), ZERO) - sum(before.values(), ZERO)
+        taxes = self._note_taxes(before)
         total = net + sum((tax for *_, tax in taxes), ZERO)
         assert self.due is not None
         applied = min(total, self.due)

@@ -108,6 +108,19 @@ class TestIssuing:
         assert "was 10.00 EUR and is now 11.90 EUR" in page.rows("results")[0][-1]
         assert now(api, one)["status"] == "draft"
 
+    def test_a_tax_that_changed_before_the_review_is_shown_there(self, admin: Dashboard, api: ApiServer) -> None:
+        api.deployment.apply()
+        made(api, "/v1/taxes", {"key": "vat", "rate": "19", "category": "S"})
+        one = put(api)
+        shown = admin.get(LIST)
+        assert button(shown, ISSUE) == "Issue 1 draft: 10.00 EUR…"
+        billing = {"billing": {"address": ["1 Main Street"], "city": "Berlin", "country": "DE", "tax": "vat"}}
+        assert api.ask("PATCH", "/v1/customers/acme", billing).status == 200
+        page = admin.submit(shown, ISSUE)
+        assert button(page, ISSUE) == "Issue 1 invoice: 11.90 EUR"
+        confirm(admin, page, ISSUE)
+        assert now(api, one)["total"] == "11.90"
+
     def test_what_cannot_be_issued_has_its_reason_and_does_not_stop_the_others(
         self, admin: Dashboard, api: ApiServer
     ) -> None:

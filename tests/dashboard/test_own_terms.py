@@ -27,10 +27,11 @@ def test_nothing_is_ticked_where_nothing_is_agreed(admin: Dashboard, api: ApiSer
     page = admin.get(PATH)
     assert "support" in page.find("//h1").text
     assert ticked(page) == set()
-    condition, period, timers, _, name = page.document.xpath("//p[@class='ours quiet']")
+    condition, period, timers, reversal, _, name = page.document.xpath("//p[@class='ours quiet']")
     assert names(condition) == ["replied", "reopened"]
     assert figures(period) == ["1"]
     assert words(timers).endswith(": none")
+    assert words(reversal).endswith(": never")
     assert words(name).endswith(": Support")
     assert f"{PATH}/remove" not in [form.action for form in page.document.forms]
 

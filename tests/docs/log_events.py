@@ -89,6 +89,7 @@ MEANINGS = {
     "outcome.repair_refused": "The daemon cannot read what `witnd repair outcome` prepared. The outcome stays on hold.",
     "outcome.repaired": "An outcome is no longer on hold. The daemon has processed its `waiting` events.",
     "outcomes.reindexing": "Lists of outcomes were incomplete. The daemon rebuilds them from the records.",
+    "outcomes.reversed": "A commit with `count` reversals of confirmed outcomes is written.",
     "outcomes.settled": "A commit with `count` resolutions is written.",
     "partition.paused": "Redis is currently not safe to bill from. `remedy` says what to change.",
     "partition.resumed": "Redis is safe again, and the partition continues.",

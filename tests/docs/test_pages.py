@@ -23,6 +23,7 @@ from witnd.domain.catalogue.condition import mistakes
 from witnd.domain.outcomes.event import Event, read
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import Line, Resolution, derived_id
+from witnd.domain.outcomes.reversal import Reversal, ReversalLine
 from witnd.domain.webhooks.notification import delivery_id, rule_id
 from witnd.notify import signature
 from witnd.settings import READERS
@@ -137,16 +138,18 @@ def test_every_event_that_is_shown_is_usable(page: Path) -> None:
             assert isinstance(read([b"data", block.text.encode()]), Event)
 
 
-def test_the_shown_resolution_and_line_have_the_members_of_the_real_ones() -> None:
+def test_the_shown_entries_of_streams_have_the_members_of_the_real_ones() -> None:
+    shown: set[type[msgspec.Struct]] = set()
     for page in (ROOT / "README.md", DOCS / "reference/webhooks.md"):
-        documents = [json.loads(block.text) for block in blocks(page, "json")]
-        for document in documents:
-            if "resolved_at" in document or "processed_at" in document:
-                assert document.pop("v") == FORMAT
-            if "resolved_at" in document:
-                assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(document, Line))) == document
-            elif "processed_at" in document:
-                assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(document, Resolution))) == document
+        for document in [json.loads(block.text) for block in blocks(page, "json")]:
+            if (version := document.pop("v", None)) is None:
+                continue
+            assert version == FORMAT
+            kinds = {"line": Line, "reversal": ReversalLine, None: Resolution}
+            kind = Reversal if document.get("type") == "outcome_reversed" else kinds[document.get("kind")]
+            assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(document, kind))) == document
+            shown.add(kind)
+    assert shown == {Line, ReversalLine, Resolution, Reversal}
 
 
 def _run(page: Path, **given: Any) -> dict[str, Any]:

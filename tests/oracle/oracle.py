@@ -378,8 +378,8 @@ class _Partition:
             "line_id": bill["line_id"],
         }
         self.resolutions.append({"type": "outcome_reversed", **told})
-        settled = write_instant(outcome.settles_at)
-        self.lines.append({"kind": "reversal", **told, "currency": outcome.terms.currency, "resolved_at": settled})
+        of_line = {"currency": outcome.terms.currency, "rated": bill["rated"]}
+        self.lines.append({"kind": "reversal", **told, **of_line, "resolved_at": write_instant(outcome.settles_at)})
         self.notify(outcome, "outcome_reversed", entry[0], {**bill, "reversed_at": told["reversed_at"]})
 
     def notify(self, outcome: Outcome, kind: str, at: int, bill: dict[str, Any]) -> None:

@@ -88,9 +88,8 @@ CORNERS: dict[str, Callable[[World], bool]] = {
     "a reversal under own terms": lambda world: any(
         one.reversed_by is not None and one.contract["name"] == "Own" for one in world.outcomes.values()
     ),
-    "a reversal of a line rated at close": lambda world: bool(
-        {one["line_id"] for one in world.lines if one["kind"] == "reversal"}
-        & {one["id"] for one in world.lines if one["kind"] == "line" and one["rated"] == "at_close"}
+    "a reversal of a line rated at close": lambda world: any(
+        one["kind"] == "reversal" and one["rated"] == "at_close" for one in world.lines
     ),
     "a delivery of a reversal": lambda world: any(one["type"] == "outcome_reversed" for one in world.deliveries),
     "two reversals": lambda world: sum(one["type"] == "outcome_reversed" for one in world.resolutions) >= 2,

@@ -93,6 +93,7 @@ class Simulation:
             written = checks.read_commit(words)
             self.written.append(written)
             settled = "".join(f" settled {key}" for key, _ in written.settled)
+            settled += "".join(f" reversed {key}" for key in written.reversed)
             self.trace(f"step {written.sequence} of partition {written.partition} by {written.lease}{settled}")
             for text in checks.early(written, self.server.true_ms()):
                 self.violate(text)

@@ -90,6 +90,11 @@ _archived = st.one_of(st.just({}), st.booleans().map(lambda flag: {"archived": f
 timers = st.dictionaries(_keys, st.one_of(st.just("keep"), st.integers(1, 15_552_000)), min_size=1, max_size=3)
 
 
+reversals = st.fixed_dictionaries(
+    {"window": st.integers(1, 15_552_000), "on": st.lists(_keys, min_size=1, max_size=3, unique=True)}
+)
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """The document of a catalogue file without mistakes."""
@@ -151,6 +156,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         given = optional("name", _keys) | optional("settlement_period", st.integers(1, 9))
         given |= optional("attribution_method", st.sampled_from(["first", "sum"]))
         given |= optional("timers", st.one_of(st.just({}), timers))
+        given |= optional("reversal", st.one_of(st.just({}), reversals))
         return {"agent": name} | (given or rule(draw(st.sampled_from([[], graded[name]]))))
 
     return optional("seller", st.just(seller())) | {
@@ -176,6 +182,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             | rule(graded[key])
             | optional("name", _keys)
             | optional("timers", timers)
+            | optional("reversal", reversals)
             | optional("settlement_period", st.integers(1, 15_552_000))
             | optional("attribution_method", st.sampled_from(["first", "sum"]))
             | draw(_archived)

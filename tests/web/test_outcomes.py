@@ -62,6 +62,7 @@ def test_the_list_has_the_newest_first_with_what_each_is(full: ApiServer) -> Non
         "amount": "2.99",
         "currency": "EUR",
         "grade": None,
+        "reversed_at": None,
     }
     assert found["data"][1]["scheduled_resolution"] == "CONFIRMED"
 

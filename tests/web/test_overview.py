@@ -48,7 +48,7 @@ def test_outcomes_money_and_days_add_up(
         found = api.get("/v1/overview")
         assert found["outcomes"] == {"open": 3, "pending": 1, "confirmed": 4, "missed": 1}
         assert found["events"] == {
-            "applied": 9, "duplicate": 0, "conflict": 0, "late": 0, "held": 1, "rejected": 0,
+            "applied": 9, "duplicate": 0, "conflict": 0, "reversed": 0, "late": 0, "held": 1, "rejected": 0,
             "waiting": 0,
         }  # fmt: skip
         assert found["next_due"]["key"] == "ticket-0202"

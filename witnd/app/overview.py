@@ -45,12 +45,14 @@ class Confirmed(Struct, frozen=True, kw_only=True):
 
 
 class DayFigures(Struct, frozen=True, kw_only=True):
-    """A UTC day: the outcomes that opened, were confirmed or missed, and the confirmed amounts."""
+    """A UTC day: the outcomes that opened, were confirmed, missed or reversed, and the confirmed
+    amounts."""
 
     date: str
     opened: int
     confirmed: int
     missed: int
+    reversed: int
     unrated: int
     amounts: list[Money]
 
@@ -120,6 +122,7 @@ async def standing(
                 opened=day.opened,
                 confirmed=day.confirmed,
                 missed=day.missed,
+                reversed=day.reversed,
                 unrated=day.unrated,
                 amounts=_amounts(day.amounts),
             )

@@ -21,7 +21,7 @@ from witnd.billing.collecting_reversals import (
     unknown_reversals,
 )
 from witnd.billing.fee_periods import FeePeriods, add_draft
-from witnd.billing.reversal_schedule import ReversalSchedule
+from witnd.billing.reversal_schedule import Reached, ReversalSchedule
 from witnd.billing.reversals import ReversalCredits
 from witnd.billing.row_ids import drop_repeated_lines
 from witnd.billing.steps import Steps
@@ -98,6 +98,7 @@ class Biller:
             self._steps,
             credits_,
             self._call,
+            safe,
             terms.grace_ms if terms.automatic else None,
         )
         self._safe = safe
@@ -105,7 +106,7 @@ class Biller:
         self._read: dict[int, LinePosition] = {}
         self._counts: list[int] = []  # number of lines of each partition at the last check
         self._closed_to = 0
-        self._reached = 0  # all logs are applied and their lines collected up to this instant (ms)
+        self._reached = Reached()
         self._calendar = Calendar.of(terms.period)
         self._places = InvoiceFinder(self._calendar)
 
@@ -224,11 +225,11 @@ class Biller:
         applied = await self._applied_positions()
         check_head(self._catalogue, known, applied.catalogue)
         self._note_reached(applied)
-        await self._reversals.credit(self._reached, self._calendar, applied.now_ms)
         await self._drafts.adjust(self._closed_to)
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
             return JUMPED_MS
+        await self._reversals.credit(self._reached, self._calendar, applied.now_ms)
         open_end = await self._call("reading open drafts", self._ledger.first_end)
         ends = open_end, self._fees.next_end(self._calendar), self._reversals.next_end
         first = min((end for end in ends if end is not None), default=None)
@@ -253,12 +254,12 @@ class Biller:
     async def _issue(self, applied: Positions) -> int:
         """Issue drafts after their grace. The credit notes of a period come before its invoices."""
         credit = partial(self._reversals.credit, self._reached, self._calendar, applied.now_ms, is_closing=True)
-        return await self._drafts.issue(applied.now_ms, self._reached, credit)
+        return await self._drafts.issue(applied.now_ms, self._reached.applied, credit)
 
     def _note_reached(self, applied: Positions) -> None:
         """Record how far the logs are applied, if all lines of then are collected."""
         if all(count <= self._read.get(number, START).number for number, count in enumerate(applied.lines)):
-            self._reached = max(self._reached, min(applied.cursors))
+            self._reached = self._reached.after(applied)
 
     async def _applied_positions(self) -> Positions:
         """Return the positions of the logs, while the clock is trusted."""
@@ -283,7 +284,7 @@ class Biller:
         self._counts = await self._call("reading the numbers of invoice lines", self._ledger.line_counts)
         while any(count > self._read.get(number, START).number for number, count in enumerate(self._counts)):
             await self._collect(await self._call("reading invoice lines", partial(self._new_lines, 0)))
-        self._reached = max(self._reached, min(applied.cursors))
+        self._reached = self._reached.after(applied)
         await self._reversals.credit(self._reached, self._calendar, applied.now_ms, is_closing=True)
         await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
         await self._fees.create_drafts(self._calendar, min(applied.cursors))

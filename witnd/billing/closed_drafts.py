@@ -76,8 +76,9 @@ class ClosedDrafts:
     async def issue(self, now_ms: int, reached: int, before_period: Callable[[], Awaitable[None]]) -> int:
         """Issue closed drafts after their grace, once all reversals within it are known. Return the time (ms) until the
         next one is due. `reached`: all logs are applied and their lines collected up to this instant (ms).
-        `before_period` is called before the first draft of each period."""
-        due, left, issued, last = now_ms - self._grace_ms, 0, 0, 0
+        `before_period` is called before the first draft of each period that is tried."""
+        due, left, issued = now_ms - self._grace_ms, 0, 0
+        tried: int | None = None
         self.trouble = self.waits_for = None
         wait_ms, refused = IDLE_MS, self._refused
         self._refused = {}
@@ -95,11 +96,14 @@ class ClosedDrafts:
                     left += 1
                     self.waits_for = through if self.waits_for is None else min(self.waits_for, through)
                     continue
-                if through != last:
+                if (before := refused.get(id_)) is not None and self._is_waiting(before, now_ms):
+                    self._refuse(id_, before)
+                    left += 1
+                    continue
+                if through != tried:
                     await before_period()
-                last = through
-                attempt = partial(self._issue, id_, now_ms, refused.get(id_))
-                if await self._try("issuing an invoice", attempt):
+                tried = through
+                if await self._try("issuing an invoice", partial(self._issue, id_, now_ms, before)):
                     issued += 1
                 else:
                     left += 1
@@ -114,17 +118,20 @@ class ClosedDrafts:
     async def _issue(self, id_: str, now_ms: int, before: _Refused | None) -> bool:
         """Issue a draft. A refusal is logged once; until its cause is removed, the draft waits."""
         revision = self._catalogue.revision
-        if before is not None and now_ms < before.again_ms and revision == before.revision:
-            refused = before
-        elif (refusal := await self._operations.issue(id_)) is None:
+        if (refusal := await self._operations.issue(id_)) is None:
             return True
-        else:
-            refused = _Refused(refusal, now_ms + IDLE_MS, revision)
-            if before is None or before.refusal != refusal:
-                log.error("billing.not_issued", invoice=id_, reason=refusal.problem, remedy=refusal.remedy)
+        if before is None or before.refusal != refusal:
+            log.error("billing.not_issued", invoice=id_, reason=refusal.problem, remedy=refusal.remedy)
+        self._refuse(id_, _Refused(refusal, now_ms + IDLE_MS, revision))
+        return False
+
+    def _is_waiting(self, refused: _Refused, now_ms: int) -> bool:
+        """Return whether it is too early to try a refused draft again."""
+        return now_ms < refused.again_ms and refused.revision == self._catalogue.revision
+
+    def _refuse(self, id_: str, refused: _Refused) -> None:
         self.trouble = f"draft {id_} is not issued: {refused.refusal}"
         self._refused[id_] = refused
-        return False
 
     async def _try(self, doing: str, operation: Callable[[], Awaitable[bool]]) -> bool:
         """Run an operation on a draft. If it is damaged, it is skipped."""

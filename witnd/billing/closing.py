@@ -172,6 +172,7 @@ class DraftRating:
             return row
         priced.unrated += 1
         if row.reversed_at is not None:
+            meter.add(priced.price, _ZERO)  # its price can still be the last one of the group
             return _reversed_row(row, priced.price)
         rated = meter.add(priced.price, _unit(row))
         priced.rated = money.plus(priced.rated, rated.amount)

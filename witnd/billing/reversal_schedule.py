@@ -1,8 +1,8 @@
 """Decides when the reversals on each invoice are credited, from how far the logs are applied."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -12,7 +12,7 @@ from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.period import Calendar
 from witnd.store.errors import DamagedInvoice
-from witnd.store.invoices.ledger import Ledger
+from witnd.store.invoices.ledger import Ledger, Positions
 from witnd.store.invoices.reversals import known_reversals
 
 # Interval of checks of all invoices with pending reversals: a person may have issued or revised them.
@@ -21,8 +21,23 @@ SCAN_MS: Final = 10_000
 log = structlog.get_logger()
 
 
+class Reached(NamedTuple):
+    """How far the invoices have everything (ms). `applied`: all logs are applied up to here, so nothing earlier can
+    come. `live`: the same, except that a log without unapplied entries counts up to the server's clock."""
+
+    applied: int = 0
+    live: int = 0
+
+    def after(self, positions: Positions) -> "Reached":
+        """Return how far they have everything once all lines of these positions are collected."""
+        logs = zip(positions.cursors, positions.logs, strict=True)
+        live = min(max(cursor, positions.now_ms) if last <= cursor else cursor for cursor, last in logs)
+        return Reached(max(self.applied, min(positions.cursors)), max(self.live, live))
+
+
 class ReversalSchedule:
-    """Credits pending reversals when they are due. `grace_ms` is None if invoices are issued by hand only."""
+    """Credits pending reversals when they are due. `safe` returns whether Redis is safe to store credit notes in.
+    `grace_ms` is None if invoices are issued by hand only."""
 
     def __init__(
         self,
@@ -31,6 +46,7 @@ class ReversalSchedule:
         steps: Steps,
         credits_: ReversalCredits,
         call: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]],
+        safe: Callable[[], Awaitable[bool]],
         grace_ms: int | None,
     ) -> None:
         self.trouble: str | None = None  # why the reversals of an invoice are not credited
@@ -41,7 +57,10 @@ class ReversalSchedule:
         self._invoices = credits_.invoices
         self._credits = credits_
         self._call = call
+        self._safe = safe
         self._grace_ms = grace_ms
+        # Issued invoices with pending reversals: the end (ms) of the first period after which more is due.
+        self._due: dict[str, int] = {}
         self._new: set[str] = set()  # invoices with new pending reversals
         self._scan_at = 0
 
@@ -49,9 +68,9 @@ class ReversalSchedule:
         """Record that an invoice has new pending reversals."""
         self._new.add(id_)
 
-    async def credit(self, reached: int, calendar: Calendar, now_ms: int, *, is_closing: bool = False) -> None:
-        """Credit what is due. `reached`: all logs are applied and their lines collected up to this instant (ms).
-        `is_closing`: the periods that ended by then are about to be closed, so check all invoices."""
+    async def credit(self, reached: Reached, calendar: Calendar, now_ms: int, *, is_closing: bool = False) -> None:
+        """Credit what is due. `is_closing`: the periods that ended before `reached` are about to be closed, so check
+        all invoices."""
         new, self._new = self._new, set()
         if new or is_closing or now_ms >= self._scan_at:
             await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
@@ -61,28 +80,53 @@ class ReversalSchedule:
             self.next_end = min((*known, *(end for end in ends if end is not None)), default=None)
             return
         self.trouble = None
-        ids = await self._call("reading reversals", self._invoices.reversals.waiting)
-        ends = [await self._credit(id_, reached, calendar) for id_ in ids]
+        ends = []
+        for id_ in await self._newest_editions():
+            if id_ not in new and (due := self._due.get(id_, 0)) > reached.applied:
+                ends.append(due)
+            else:
+                ends.append(await self._credit(id_, reached, calendar))
         self.next_end = min((end for end in ends if end is not None), default=None)
         # The close makes other credits due.
         self._scan_at = 0 if is_closing else now_ms + SCAN_MS
 
-    async def _credit(self, id_: str, reached: int, calendar: Calendar) -> int | None:
+    async def _newest_editions(self) -> list[str]:
+        """Return the invoices with pending reversals, once those on revised invoices are moved to the next edition: a
+        credit note must have all of its period."""
+        while True:
+            ids: list[str] = await self._call("reading reversals", self._invoices.reversals.waiting)
+            heads = await self._call("reading invoices", partial(self._ledger.find_invoices, self._unknown(ids)))
+            revised = {id_: head.revised_by for id_, head in heads.items() if head.revised_by is not None}
+            if not revised:
+                self._due = {id_: self._due[id_] for id_ in ids if id_ in self._due}
+                return ids
+            for id_, next_ in revised.items():
+                await self._move(id_, next_)
+
+    def _unknown(self, ids: Iterable[str]) -> list[str]:
+        """Return the invoices that may have been revised when a reversal was added. Otherwise revising moves them."""
+        return [id_ for id_ in ids if id_ not in self._due]
+
+    async def _credit(self, id_: str, reached: Reached, calendar: Calendar) -> int | None:
         """Credit what is due on one invoice. Return the end of the period after which more of it is due."""
+        self._due.pop(id_, None)
         try:
-            return await self._credit_invoice(id_, reached, calendar)
+            end = await self._credit_invoice(id_, reached, calendar)
         except DamagedInvoice as damaged:
             if self.trouble is None:
                 log.error("billing.reversal_not_credited", invoice=id_, reason=damaged.reason, remedy=damaged.remedy)
             self.trouble = f"the reversals on invoice {id_} are not credited: {damaged}"
             return None
+        if end is not None:
+            self._due[id_] = end
+        return end
 
-    async def _credit_invoice(self, id_: str, reached: int, calendar: Calendar) -> int | None:
+    async def _credit_invoice(self, id_: str, reached: Reached, calendar: Calendar) -> int | None:
         invoice = await self._call("reading an invoice", partial(self._invoices.get, id_))
         if invoice is None:
             raise DamagedInvoice(f"invoice {id_} does not exist", "run `witnd audit` to see what is wrong")
         if invoice.revised_by is not None:
-            await self._move(invoice, invoice.revised_by)
+            await self._move(id_, invoice.revised_by)
             return None
         if invoice.status in ("draft", "void"):
             before = self._limit(invoice, reached)
@@ -90,33 +134,36 @@ class ReversalSchedule:
             return None
         keys = await self._call("reading reversals", partial(self._invoices.reversals.pending_keys, id_))
         for period in dict.fromkeys(calendar.period_at(at) for _, at in keys):
-            if period.end > reached:
+            if period.end > reached.applied or not await self._call("checking Redis", self._safe):
                 return period.end
             await self._call("writing a credit note", partial(self._credits.write_note, invoice, period))
         return None
 
-    def _limit(self, invoice: Invoice, reached: int) -> int | None:
+    def _limit(self, invoice: Invoice, reached: Reached) -> int | None:
         """Return the instant before which reversals are credited now: on a draft, only those that its issue, whenever
         it happens, takes account of."""
         if invoice.status == "void":
             return None
         if not invoice.closed:
-            return invoice.end
-        return reached if self._grace_ms is None else min(reached, invoice.end + self._grace_ms)
+            return min(invoice.end, reached.live)
+        if self._grace_ms is None or not (invoice.subtotal or invoice.manual):
+            # Nothing remains of a draft without amounts, which may never be issued.
+            return reached.applied
+        return min(reached.applied, invoice.end + self._grace_ms)
 
-    async def _move(self, invoice: Invoice, next_: str) -> None:
+    async def _move(self, id_: str, next_: str) -> None:
         """Move reversals that were collected while the invoice was revised to its next edition."""
-        pending = await self._call("reading reversals", partial(self._invoices.reversals.pending_keys, invoice.id))
+        pending = await self._call("reading reversals", partial(self._invoices.reversals.pending_keys, id_))
         keys, step = self._ledger.keys, self._steps.begin()
         stored = await self._call(
             "reading reversals",
-            partial(known_reversals, self._ledger, {invoice.id: [key for key, _ in pending]}),
+            partial(known_reversals, self._ledger, {id_: [key for key, _ in pending]}),
         )
         for key, at in pending:
-            step.add("HSET", keys.reversals(next_), key, stored[invoice.id, key])
+            step.add("HSET", keys.reversals(next_), key, stored[id_, key])
             step.add("ZADD", keys.pending_reversals(next_), at, key)
             step.add("ZADD", keys.reversed, "LT", at, next_)
-        step.add("UNLINK", keys.pending_reversals(invoice.id))
-        step.add("ZREM", keys.reversed, invoice.id)
+        step.add("UNLINK", keys.pending_reversals(id_))
+        step.add("ZREM", keys.reversed, id_)
         await self._steps.commit(step)
         self._new.add(next_)

@@ -46,7 +46,7 @@ class ReversalCredits:
             with contradictions(invoice.id):
                 table = tax_table(self._catalogue, seen.invoice, seen.at)
                 wanted = reversed_rows(self._catalogue, seen, found)
-                return reversals.credit_rows(seen.invoice, wanted, at=seen.at, table=table)
+                return reversals.credit_rows(seen.invoice, wanted, at=seen.at, table=table, through=before)
 
         if found:
             await self.invoices.do(invoice.id, decide, rows=[one.row.id for one in found])

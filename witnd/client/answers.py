@@ -7,7 +7,7 @@ from msgspec import Struct
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """An outcome. `amount` and `currency` are those of a confirmed one; `amount` is null until the period closes if
-    the price needs the whole period."""
+    the price needs the whole period. `reversed_at`: when an event reversed it, else null."""
 
     key: str
     partition: int
@@ -23,11 +23,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
     amount: str | None
     currency: str | None
     grade: str | None = None
+    reversed_at: str | None = None
 
 
 class OutcomeDetail(Struct, frozen=True, kw_only=True):
     """An outcome with its explanation. `outcome` is null for a key with held events only. `on_hold` has the reason for
-    an outcome on hold.
+    an outcome on hold, `reversal` the event that reversed a confirmed one.
 
     The API reference describes the members. `story` has the events with every check of the condition after each; more
     follow if `events_next_cursor` is not null.
@@ -44,13 +45,14 @@ class OutcomeDetail(Struct, frozen=True, kw_only=True):
     invoice: dict[str, Any] | None = None
     deliveries: list[dict[str, Any]] = []
     held: list[dict[str, Any]] = []
+    reversal: dict[str, Any] | None = None
     on_hold: dict[str, Any] | None = None
 
 
 class Fate(Struct, frozen=True, kw_only=True):
-    """The fate of an event: `applied`, `duplicate`, `conflict`, `late`, `held` or `rejected`, and `waiting` until it
-    is processed. `reason` is a code, `message` its text. `action`, `customer_key` and `agent_key` are those of the
-    event, if readable."""
+    """The fate of an event: `applied`, `duplicate`, `conflict`, `reversed`, `late`, `held` or `rejected`, and `waiting`
+    until it is processed. `reason` is a code, `message` its text. `action`, `customer_key` and `agent_key` are those
+    of the event, if readable."""
 
     id: str
     partition: int

@@ -28,6 +28,7 @@ _STYLES: Final = {
     "forged": "bold red",
     "held": "magenta",
     "placed": "magenta",
+    "reversed": "yellow",
     "late": "yellow",
     "duplicate": "yellow",
     "conflict": "yellow",

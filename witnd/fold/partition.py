@@ -209,13 +209,13 @@ class Partition:
             event.agent_key is not None and event.agent_key != cached.contract.agent
         ):
             self._fate(step, Fate((ms, seq), "rejected", "IDENTITY_MISMATCH", event.key))
+        elif cached.processed_at is None:
+            self._apply(step, cached, ms, seq, event, None)
         elif cached.can_be_reversed(event.action, ms):
             reverse_outcome(step, self.catalogue, cached, ms, seq, event)
             self._fate(step, Fate((ms, seq), "reversed", None, event.key))
-        elif cached.processed_at is not None:
-            self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))
         else:
-            self._apply(step, cached, ms, seq, event, None)
+            self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))
         return True
 
     def _apply(self, step: Step, actor: Actor, ms: int, seq: int, event: Event, placed_at: int | None) -> None:

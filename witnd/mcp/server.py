@@ -75,8 +75,8 @@ def _add_read_tools(server: MCPServer[None], client: AsyncClient) -> None:
 
     @server.tool(annotations=READS, title="Get an outcome")
     async def get_outcome(key: _Key) -> dict[str, Any]:
-        """Get an outcome: status, deadline, amount, invoice, sent webhooks and held events. For the reason of its
-        status, use explain_outcome."""
+        """Get an outcome: status, deadline, amount, invoice, sent webhooks, held events, and the event that reversed
+        it. For the reason of its status, use explain_outcome."""
         found = document(await result(client.outcome(key)))
         why = (found.pop("story") or {}).get("why")
         for name in ("terms", "events_next_cursor"):
@@ -86,7 +86,8 @@ def _add_read_tools(server: MCPServer[None], client: AsyncClient) -> None:
     @server.tool(annotations=READS, title="Explain an outcome")
     async def explain_outcome(key: _Key) -> dict[str, Any]:
         """Explain an outcome: its frozen terms, its last 50 events and their effect on every check of the condition,
-        and the calculation of the amount. Quote `story.why` and `story.events[].words` to people."""
+        and the calculation of the amount. Quote `story.why`, `story.events[].words`, and `words` and
+        `bill` of `reversal` to people."""
         found = document(await result(client.outcome(key)))
         story = found["story"]
         if story is not None:

@@ -36,12 +36,12 @@ has no hash tag. Every version of witnd reads it first, because it has the forma
 | `witn:{P}:keys` | zset | outcome keys, all scored 0: the server orders them by their bytes | commit | for ever |
 | `witn:{P}:status:<STATUS>` | zset | outcome key → ms when it opened; each in exactly one | commit | for ever |
 | `witn:{P}:of:<customer key>` | zset | outcome key → ms when it opened | commit | for ever |
-| `witn:{P}:day:<date>` | hash | of one UTC day: what opened, what resolved, its money | commit | for ever |
+| `witn:{P}:day:<date>` | hash | of one UTC day: what opened, resolved and was reversed, its money | commit | for ever |
 | `witn:{P}:due` | zset | outcome key → lower bound of its `settles_at` in ms | commit | until final |
 | `witn:{P}:fates` | hash | entry id → fate, for all but applied | commit | retention |
 | `witn:{P}:fates:<fate>` | zset | entry id scored by its ms | commit | retention |
-| `witn:{P}:resolutions` | stream | one entry per final outcome | commit | the operator trims |
-| `witn:{P}:lines` | stream | invoice lines, numbered: entry `5-0` is line 5 | commit | for ever |
+| `witn:{P}:resolutions` | stream | one entry per final outcome, and one per reversal | commit | the operator trims |
+| `witn:{P}:lines` | stream | invoice lines and their reversals, numbered: `5-0` is the fifth | commit | for ever |
 | `witn:{P}:lines:confirmed` | string | a marker whose writing confirms earlier lines | biller | for ever |
 | `witn:{P}:deliveries` | hash | delivery id → frozen row | commit | retention |
 | `witn:{P}:messages` | hash | outcome key → what the messages of its many deliveries share | commit | retention |

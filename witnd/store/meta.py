@@ -17,7 +17,8 @@ from witnd.store.server.connection import redis_errors
 # separate slots for the catalogue and billing, and JSON records without a format number. 2: development versions
 # before 0.1.0, with checksums that did not include the key of a record. 3: development versions before 0.1.0, whose
 # invoices had a group for each version of a price, with other workings and row ids. 4: development versions before
-# 0.1.0, with invoices whose total was reduced by the customer's balance, and without payments.
+# 0.1.0, with invoices whose total was reduced by the customer's balance, and without payments. 6: development versions
+# before 0.1.0, without reversals and without the kind of an invoice line.
 FORMAT = 7
 
 # One script: if two daemons start for the first time together, one writes and both read the same.

@@ -36,11 +36,12 @@ class LeafTruth(Struct, frozen=True, kw_only=True):
 
 
 class Tried(Struct, frozen=True, kw_only=True):
-    """An example event. A `late` one arrived after the outcome had settled, and changed nothing."""
+    """An example event. A `late` one arrived after the outcome had settled, and changed nothing. A `reversed` one
+    reversed the confirmed outcome."""
 
     action: str
     accepted_at: str
-    fate: Literal["applied", "late"]
+    fate: Literal["applied", "reversed", "late"]
     leaves: list[LeafTruth]
     holds: bool | None
     status: str | None
@@ -50,7 +51,8 @@ class Tried(Struct, frozen=True, kw_only=True):
 
 class TrialAnswer(Struct, frozen=True, kw_only=True):
     """`status`: the status after the last event. `would_be`: the result if no other event arrives. `grade`: the grade
-    of the outcome if confirmed, null without grades. `unit`: the units that it would be billed for if confirmed."""
+    of the outcome if confirmed, null without grades. `unit`: the units that it would be billed for if confirmed.
+    `reversed`: whether an event reversed it, so that its charge is credited."""
 
     condition_words: str
     events: list[Tried]
@@ -62,6 +64,7 @@ class TrialAnswer(Struct, frozen=True, kw_only=True):
     unit: str
     unit_words: str
     why: str
+    reversed: bool = False
 
 
 def answered(raw: dict[str, Any], now_ms: int, names: Names | None = None) -> TrialAnswer:
@@ -78,8 +81,8 @@ def answered(raw: dict[str, Any], now_ms: int, names: Names | None = None) -> Tr
     return TrialAnswer(
         condition_words=condition_text(contract.condition),
         events=[
-            _told(accepted_at, event, happened)
-            for (accepted_at, event), happened in zip(events, trial.happened, strict=True)
+            _told(accepted_at, event, happened, is_reversing=number == trial.reversing)
+            for number, ((accepted_at, event), happened) in enumerate(zip(events, trial.happened, strict=True))
         ],
         holds=trial.holds,
         status=trial.status,
@@ -89,20 +92,25 @@ def answered(raw: dict[str, Any], now_ms: int, names: Names | None = None) -> Tr
         unit=trial.unit,
         unit_words=trial.unit_words,
         why=trial.why,
+        reversed=trial.reversing is not None,
     )
 
 
-def _told(accepted_at: int, event: Event, happened: ExplainedEvent | None) -> Tried:
+_LATE: Final = "Late: the outcome had settled. It changes nothing."
+_REVERSED: Final = "Reverses the outcome: it stays confirmed, and its charge is credited."
+
+
+def _told(accepted_at: int, event: Event, happened: ExplainedEvent | None, *, is_reversing: bool) -> Tried:
     if happened is None:
         return Tried(
             action=event.action,
             accepted_at=instant.render(accepted_at),
-            fate="late",
+            fate="reversed" if is_reversing else "late",
             leaves=[],
             holds=None,
             status=None,
             settles_at=None,
-            words="Late: the outcome had settled. It changes nothing.",
+            words=_REVERSED if is_reversing else _LATE,
         )
     leaves = [
         LeafTruth(path=one.path, words=one.words, holds=one.holds, flipped=one.flipped) for one in happened.leaves

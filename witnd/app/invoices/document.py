@@ -9,7 +9,15 @@ from witnd.app.services import Services
 from witnd.billing.einvoice.lacks import lacks
 from witnd.billing.issue_preview import with_current_data
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.issue_data import IssueData
+from witnd.domain.invoices.issue_data import (
+    BuyerJson,
+    ExchangeJson,
+    IssueData,
+    SellerJson,
+    buyer_json,
+    exchange_json,
+    seller_json,
+)
 from witnd.domain.invoices.json_form import (
     CreditNoteJson,
     InvoiceJson,
@@ -17,7 +25,6 @@ from witnd.domain.invoices.json_form import (
     invoice_json,
     tax_rows_json,
 )
-from witnd.domain.invoices.party_json import BuyerJson, ExchangeJson, SellerJson, buyer_json, exchange_json, seller_json
 from witnd.domain.invoices.payment import PaymentJson, payment_json
 from witnd.domain.invoices.tax import tax_sum
 from witnd.domain.values.money import minor_text

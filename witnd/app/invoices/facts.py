@@ -1,4 +1,5 @@
-"""The facts of a payment or refund, as a caller gives them: read with every mistake, and compared with stored ones."""
+"""The facts of a payment, a refund or an exchange rate, as a caller gives them: read with every mistake, and compared
+with stored ones."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,6 +10,7 @@ from msgspec import Struct
 
 from witnd.app.errors import Refused, all_invalid, unavailable
 from witnd.domain.invoices.invoice import PaymentEntry
+from witnd.domain.invoices.issue_data import Exchange, parse_rate
 from witnd.domain.invoices.payment import (
     MAX_METHOD_LENGTH,
     MAX_REFERENCE_LENGTH,
@@ -19,6 +21,7 @@ from witnd.domain.invoices.payment import (
     parse_words,
 )
 from witnd.domain.values.mistake import Mistake
+from witnd.domain.values.money import minor_digits
 from witnd.store.access.change_log import Author
 from witnd.store.errors import StoreUnavailable
 
@@ -32,6 +35,13 @@ class Facts(Struct, frozen=True, kw_only=True):
     date: str | None = None
     method: str | None = None
     reference: str | None = None
+
+
+class ExchangeRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One unit of the invoice's currency is `rate` units of `currency`. `rate` is a string such as "0.9213"."""
+
+    currency: str
+    rate: str
 
 
 def received(facts: Facts, currency: str, digits: int) -> Received:
@@ -71,3 +81,22 @@ def not_confirmed(author: Author, what: str, silent: StoreUnavailable) -> Refuse
         else f"retry with the same Idempotency-Key; the {what} is recorded once"
     )
     return unavailable(f"{what} not confirmed ({silent}); {remedy}")
+
+
+def read_exchange_rate(given: ExchangeRate, currency: str) -> Exchange:
+    """Check an exchange rate for an invoice in a currency. Raise VALIDATION_ERROR with every mistake."""
+    mistakes: list[Mistake] = []
+    digits = minor_digits(given.currency)
+    if digits is None:
+        mistakes.append(Mistake("exchange_rate.currency", f"{given.currency!r} is not an ISO 4217 code", 'use "EUR"'))
+    elif given.currency == currency:
+        problem = f"is {currency}, the currency of the invoice"
+        mistakes.append(Mistake("exchange_rate.currency", problem, "leave the exchange rate out"))
+    try:
+        rate = parse_rate(given.rate)
+    except ValueError as wrong:
+        mistakes.append(Mistake("exchange_rate.rate", f"{given.rate!r} {wrong}"))
+    if mistakes:
+        raise all_invalid(mistakes)
+    assert digits is not None
+    return Exchange(currency=given.currency, digits=digits, rate=rate)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from witnd.app.errors import Refused, checked_cursor, invalid, invalid_cursor, not_found
 from witnd.app.invoices.change import check_reason, do, reuse_error
-from witnd.app.invoices.exchange_rate import ExchangeRate, read_exchange_rate
+from witnd.app.invoices.facts import ExchangeRate, read_exchange_rate
 from witnd.app.invoices.reversals import collected_through
 from witnd.app.services import Services
 from witnd.billing.reversals import pending_reversals, reversed_rows
@@ -212,7 +212,7 @@ async def issue(
     exchange = None if exchange_rate is None else read_exchange_rate(exchange_rate, invoice.currency)
     series, catalogue = invoice_series(services.config.billing), await services.learned()
     # Without a running daemon, reversals after the period are not collected.
-    through = await collected_through(services) or invoice.end
+    through = max(await collected_through(services) or 0, invoice.end)
     pending = await pending_reversals(services.invoices, invoice, through)
 
     def decide(seen: Snapshot) -> Decision:

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.domain.catalogue.terms.grades import grade_name
+from witnd.domain.catalogue.terms.reversal import Reversal
 from witnd.domain.catalogue.terms.timers import Timer
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.pricing.working import price_text
@@ -22,7 +23,7 @@ class FrozenGrade(Struct, frozen=True, kw_only=True):
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """The terms that the outcome froze when it opened. `grades` and `timers` are null without them.
+    """The terms that the outcome froze when it opened. `grades`, `timers` and `reversal` are null without them.
 
     The price is that of its grade; before it is confirmed, that of the first grade."""
 
@@ -33,6 +34,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     condition: list[dict[str, Any]]
     grades: list[FrozenGrade] | None
     timers: dict[str, Timer] | None
+    reversal: Reversal | None
     contract_hash: str
     rate_card: str
     price: dict[str, Any]
@@ -53,6 +55,7 @@ def terms(outcome: Outcome) -> Terms:
         condition=contract.condition,
         grades=_grades(outcome),
         timers=contract.timers,
+        reversal=contract.reversal,
         contract_hash=contract.hash,
         rate_card=price.rate_card,
         price=price.content,

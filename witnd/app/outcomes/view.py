@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from witnd.app.outcomes.frozen_terms import Terms, terms
 from witnd.app.outcomes.on_hold import OnHold, damaged, on_hold
+from witnd.app.outcomes.reversal import ReversingEvent, reversing_event
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.explain import BilledUnit, Explainer, Reasoning
@@ -30,7 +31,7 @@ COUNTED_MOST: Final = 100_000
 
 class Listed(Struct, frozen=True, kw_only=True):
     """An outcome in a list. The amounts of a confirmed outcome are null if they are calculated when the period
-    closes."""
+    closes. `reversed_at`: when an event reversed it, or null; its status is then still CONFIRMED."""
 
     key: str
     partition: int
@@ -46,6 +47,7 @@ class Listed(Struct, frozen=True, kw_only=True):
     amount: str | None
     currency: str | None
     grade: str | None
+    reversed_at: str | None = None
 
 
 class HeldEvent(Struct, frozen=True, kw_only=True):
@@ -60,7 +62,7 @@ class HeldEvent(Struct, frozen=True, kw_only=True):
 
 
 class Told(Struct, frozen=True, kw_only=True):
-    """A delivery of the outcome's resolution."""
+    """A delivery of the outcome's resolution, or of its reversal."""
 
     id: str
     rule: str
@@ -87,7 +89,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     """An outcome with its explanation. For a key with only held events, all members except `key`, `partition` and
     `held` are null or empty; for an outcome on hold, all except `key`, `partition` and `on_hold`. `story.events` are
     the last events, or the events after `events_after`; continue with `events_next_cursor`. `story` is null for an
-    outcome with too many events: use `witnd explain`."""
+    outcome with too many events: use `witnd explain`. `reversal` is null unless an event reversed the outcome."""
 
     key: str
     partition: int
@@ -100,6 +102,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     invoice: OnInvoice | None
     deliveries: list[Told]
     held: list[HeldEvent]
+    reversal: ReversingEvent | None = None
     on_hold: OnHold | None = None
 
 
@@ -120,6 +123,7 @@ def listed(partition: int, outcome: Outcome) -> Listed:
         amount=None if line is None else line.amount,
         currency=None if line is None else line.currency,
         grade=None if line is None else line.grade,
+        reversed_at=None if outcome.reversed_at is None else instant.render(outcome.reversed_at),
     )
 
 
@@ -149,6 +153,8 @@ async def explained(
     except Unreadable:
         return without_outcome(keys, key, await damaged(reads, keys, key)), None
     resolution, line = resolve(outcome) if outcome.is_final else (None, None)
+    invoice = None if line is None else await on_invoice(invoices, line)
+    ends = None if invoice is None else instant.parse(invoice.period_end)
     found = Explained(
         key=key,
         partition=keys.partition,
@@ -158,9 +164,10 @@ async def explained(
         events_next_cursor=cursor,
         resolution=resolution,
         line=line,
-        invoice=None if line is None else await on_invoice(invoices, line),
+        invoice=invoice,
         deliveries=deliveries_told(await deliveries.of_outcome(key)) if outcome.is_final else [],
         held=[],
+        reversal=None if line is None else await reversing_event(reads, keys, outcome, line, invoices, ends),
     )
     return found, unit
 

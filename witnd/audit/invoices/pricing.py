@@ -85,7 +85,9 @@ class Pricing:
         meter, _ = self._meters.get(group) or (GroupMeter(self._units.charged(group)), price)
         self._meters[group] = meter, price
         if price.is_rated_at_close:
-            rated = meter.add(price, unit) if row.reversed_at is None else _reversed(price, row)
+            # The price of a reversed outcome can be the last one of its group.
+            rated = meter.add(price, unit if row.reversed_at is None else _ZERO)
+            rated = rated if row.reversed_at is None else _reversed(price, row)
         else:
             rated = rate_at_settlement(price, unit)
             if row.reversed_at is None:

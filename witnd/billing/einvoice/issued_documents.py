@@ -20,9 +20,9 @@ from witnd.billing.einvoice.ubl import ubl
 from witnd.billing.export.bill import Bill
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.issue_data import BuyerJson, ExchangeJson, SellerJson, buyer_json, exchange_json, seller_json
 from witnd.domain.invoices.json_form import CreditNoteJson, TaxRowJson, credit_note_json, invoice_json, tax_rows_json
 from witnd.domain.invoices.operations import CreditNote
-from witnd.domain.invoices.party_json import BuyerJson, ExchangeJson, SellerJson, buyer_json, exchange_json, seller_json
 from witnd.domain.values.money import difference, minor_text
 from witnd.store.errors import DamagedInvoice, StoreRefused, StoreUnavailable
 from witnd.store.invoices.codec import RESTORE

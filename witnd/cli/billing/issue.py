@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from witnd.app.invoices import operations
-from witnd.app.invoices.exchange_rate import ExchangeRate
+from witnd.app.invoices.facts import ExchangeRate
 from witnd.cli.billing.operations import Acted, act, dry_run_option, end, tell
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session

@@ -24,9 +24,9 @@ from witnd.cli.console.context import as_json, config_option, json_option, run, 
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.issue_data import buyer_json, seller_json
 from witnd.domain.invoices.json_form import credit_note_json, line_json
 from witnd.domain.invoices.operations import CreditNote
-from witnd.domain.invoices.party_json import buyer_json, seller_json
 from witnd.domain.invoices.payment import payment_json
 from witnd.domain.values.money import minor_text
 

@@ -14,6 +14,7 @@ from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.seller import SELLER_KEY
 from witnd.domain.catalogue.terms.grades import GRADES, condition_of, grade_name
+from witnd.domain.catalogue.terms.reversal import REVERSAL, reversal_text
 from witnd.domain.catalogue.terms.timers import timer_text
 from witnd.domain.catalogue.versions.history import Version, customers_with_own_terms
 from witnd.domain.pricing.ratecard import RateCard
@@ -26,12 +27,14 @@ def _agent_words(version: Version) -> list[str]:
     content = version.content
     grades = [f"grade {grade_name(grade)}: {condition_text(grade['condition'])}" for grade in content.get(GRADES, ())]
     timers = [f"after {action}: {timer_text(timer)}" for action, timer in content.get("timers", {}).items()]
+    reversal = [f"reversed {reversal_text(content[REVERSAL])}"] if REVERSAL in content else []
     return [
         f"hash {version.hash}",
         f"billable when {condition_text(condition_of(content))}",
         *grades,
         f"settles after {duration_text(content['settlement_period'])} without an event",
         *timers,
+        *reversal,
     ]
 
 
@@ -65,7 +68,7 @@ AGENTS = View(
     also=lambda version: {
         "condition": condition_of(version.content),
         "condition_words": condition_text(condition_of(version.content)),
-        **{name: version.content.get(name) for name in (GRADES, "timers")},
+        **{name: version.content.get(name) for name in (GRADES, "timers", REVERSAL)},
     },
     related=("customers with terms of their own", "customers", customers_with_own_terms),
 )
@@ -119,7 +122,7 @@ def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None
       {"key", "before": VERSION, "after": VERSION, "changes": [{"path", "before", "after"}…]}.
       VERSION: "version", "effective_from", "until", "standing": "in effect", "past" or "scheduled",
       "archived", "hash", "name", "settlement_period", "attribution_method", "condition",
-      "condition_words", "grades", "timers"
+      "condition_words", "grades", "timers", "reversal"
 
     \b
     Examples:

@@ -13,7 +13,7 @@ import tomli_w
 _WIDTH = 100
 _STEP = 4
 # Fields that are tables with a head of their own.
-_TABLES = ("agents", "billing", "timers")
+_TABLES = ("agents", "billing", "reversal", "timers")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 

@@ -54,7 +54,7 @@ def show(
 ) -> None:
     """Show the fate of the event ID, or list events that were not applied.
 
-    The fate is applied, duplicate, conflict, late, held or rejected. It is `waiting` until the daemon
+    The fate is applied, duplicate, conflict, reversed, late, held or rejected. It is `waiting` until the daemon
     processes the event, and `control` for entries that the daemon appends. After the log is trimmed, add
     --key to find an applied event. The list shows the newest events first. For applied events, use
     `witnd explain KEY`.

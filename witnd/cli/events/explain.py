@@ -7,13 +7,16 @@ import click
 
 from witnd.app.outcomes.frozen_terms import Terms
 from witnd.app.outcomes.list import keys_of, one
+from witnd.app.outcomes.reversal import Credit, ReversingEvent
 from witnd.app.outcomes.view import Explained, Listed, OnInvoice, without_outcome
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
+from witnd.domain.catalogue.terms.reversal import reversal_text
 from witnd.domain.outcomes.explain import STATUS_TEXT, ExplainedEvent, Reasoning, event_values_text
 from witnd.domain.outcomes.resolution import Line, amount_text
 from witnd.domain.values.duration import duration_text
+from witnd.domain.values.fields import short_repr
 from witnd.exit_codes import USAGE
 
 # What only an answer with a page of the events needs.
@@ -44,7 +47,9 @@ def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -
     "events": [{"entry", "accepted_at", "action", "timestamp", "value", "attribution", "pin",
     "placed_at", "leaves": [{"path", "words", "holds", "flipped"}…], "holds", "status",
     "settles_at", "words"}…], "why", "unit"}, "resolution", "line",
-    "invoice", "deliveries", "held", "on_hold": {"reason", "since", "status", "waiting"} or null}
+    "invoice", "deliveries", "held", "reversal": {"entry", "accepted_at", "action", "timestamp",
+    "value", "attribution", "fate", "words", "bill", "credit"} or null,
+    "on_hold": {"reason", "since", "status", "waiting"} or null}
 
     \b
     Examples:
@@ -115,6 +120,8 @@ _REASONS = {
 def _print(found: Explained, outcome: Listed, frozen: Terms, reasoning: Reasoning, shown: int) -> None:
     _say(f"{found.key}: {STATUS_TEXT[outcome.status]}")
     _say(reasoning.why)
+    if found.reversal is not None:
+        _say(f"{found.reversal.words} {found.reversal.bill}")
     _say()
     _say(f"customer   {outcome.customer_key}")
     _say(f"agent      {frozen.agent_key} ({frozen.agent_name})")
@@ -125,6 +132,8 @@ def _print(found: Explained, outcome: Listed, frozen: Terms, reasoning: Reasonin
     for action, timer in (frozen.timers or {}).items():
         said = "does not change the deadline" if isinstance(timer, str) else f"settles {duration_text(timer)} later"
         _say(f"timer      {action}: {said}")
+    if frozen.reversal is not None:
+        _say(f"reversed   {reversal_text(frozen.reversal)}")
     if frozen.grades is None or found.line is not None:
         _say(f"price      {frozen.price_words} ({frozen.currency}, {_whence(frozen)})")
     else:
@@ -132,12 +141,16 @@ def _print(found: Explained, outcome: Listed, frozen: Terms, reasoning: Reasonin
             _say(f"price      {grade.key}: {grade.price_words} ({frozen.currency}, {_whence(frozen)})")
     _say(f"unit       {reasoning.unit}")
     _print_events(reasoning.events, shown)
+    if found.reversal is not None:
+        _print_reversal(found.reversal)
     if found.line is not None:
         _say()
         for start, said in zip(("line", "", ""), _line_words(found.line, found.invoice), strict=True):
             _say(f"{start:10} {said}")
         if found.invoice is not None:
             _say(f"invoice    {_invoice_words(found.invoice)}")
+        if found.reversal is not None and found.reversal.credit is not None:
+            _say(f"credit     {_credit_words(found.reversal.credit)}")
     if found.resolution is not None:
         _say()
         _say(f"resolved   {found.resolution.settles_at}, {found.resolution.id}")
@@ -147,6 +160,18 @@ def _print(found: Explained, outcome: Listed, frozen: Terms, reasoning: Reasonin
             table(columns, rows)
         else:
             _say("deliveries none: no notification rule in effect matched")
+
+
+def _print_reversal(event: ReversingEvent) -> None:
+    _say()
+    value = "" if event.value is None else f"  (value {short_repr(event.value)})"
+    _say(f"{event.accepted_at}  {event.action}{value}")
+    _say(f"   entry {event.entry}, reversed; {event.words}")
+
+
+def _credit_words(credit: Credit) -> str:
+    row = "the row" if credit.row is None else f"row {credit.row}"
+    return f"for {row} of {credit.number or credit.invoice}"
 
 
 def _whence(frozen: Terms) -> str:

@@ -58,7 +58,8 @@ def outcomes(
     \b
     JSON: {"data": [OUTCOME…], "next_cursor": text or null}, an OUTCOME being
       {"key", "partition", "status", "scheduled_resolution", "customer_key", "agent_key",
-       "opened_at", "settles_at", "processed_at", "events_count", "unit", "amount", "currency"}
+       "opened_at", "settles_at", "processed_at", "events_count", "unit", "amount", "currency",
+       "grade", "reversed_at"}
 
     \b
     Examples:
@@ -97,6 +98,8 @@ def _row(one: Listed) -> tuple[object, ...]:
     status = STATUS_TEXT[one.status]
     if one.scheduled_resolution is not None:
         status += f" ({STATUS_TEXT[one.scheduled_resolution]})"
+    if one.reversed_at is not None:
+        status += " (reversed)"
     amount = "at close" if one.amount is None else f"{one.amount} {one.currency}"
     return (
         one.key, status, one.customer_key, one.agent_key, one.settles_at, one.events_count,

@@ -31,7 +31,7 @@ def demo(seconds: int | None) -> None:
 
     The demo starts the daemon with a private Redis server in a temporary directory. It has three sample
     agents (support, coding, contract signing) and their customers. The traffic is realistic: some
-    outcomes are reversed shortly before they settle, and some events are duplicate, late, invalid, or
+    outcomes turn false shortly before they settle, and some events are duplicate, late, invalid, or
     for an unknown customer. A webhook receiver verifies every signature. The demo prints each step.
 
     Ctrl-C, or the end of the N seconds, stops the traffic. Open outcomes then settle within a few

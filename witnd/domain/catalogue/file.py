@@ -17,6 +17,7 @@ from witnd.domain.catalogue.customer import read_customer
 from witnd.domain.catalogue.seller import SELLER_KEY, read_seller
 from witnd.domain.catalogue.tax import read_tax
 from witnd.domain.catalogue.terms.grades import GRADES
+from witnd.domain.catalogue.terms.reversal import REVERSAL
 from witnd.domain.pricing.entry import GRADE, TAX
 from witnd.domain.pricing.ratecard import DIGITS, FLAT, read_rate_card
 from witnd.domain.pricing.recurring import COMMITMENT, FEES, input_content
@@ -267,7 +268,7 @@ def _table(entry: CatalogueEntry, key_name: str) -> dict[str, Any]:
     # Short fields first, so that they are not overlooked.
     long = [
         name
-        for name in (BILLING, "condition", GRADES, "entries", FEES, COMMITMENT, "agents", "timers")
+        for name in (BILLING, "condition", GRADES, "entries", FEES, COMMITMENT, "agents", "timers", REVERSAL)
         if name in given
     ]
     table |= {name: value for name, value in given.items() if name not in long}

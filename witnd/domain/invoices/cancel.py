@@ -66,6 +66,7 @@ def _next_edition(invoice: Invoice) -> Invoice:
         subtotal=invoice.subtotal,
         closed=True,
         reversed=invoice.reversed,
+        issued_through=invoice.issued_through,
         sums=invoice.sums,
         credited=invoice.credited,
         credit_sums=invoice.credit_sums,

@@ -99,7 +99,8 @@ class Invoice(Struct, frozen=True, kw_only=True):
     overrides: tuple[TaxOverride, ...] = ()
     total: Decimal | None = None  # the net sum and its tax; None until issued
     issue_data: IssueData | None = None  # None until issued
-    # Issuing took account of all reversals that were accepted before this instant (ms).
+    # All reversals that were accepted before this instant (ms) are credited by rows, those since then by credit notes.
+    # It can grow until the invoice is issued.
     issued_through: int | None = None
     issue_date: str | None = None
     due_date: str | None = None

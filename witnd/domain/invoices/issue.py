@@ -55,8 +55,10 @@ def issue(
     """
     if (settled := _status_decision(invoice, date, exchange)) is not None:
         return settled
-    through = invoice.end if through is None else through
-    if first_reversal is not None and first_reversal < through and not reversed_:
+    # A draft may have credits of later reversals.
+    through = max(invoice.end if through is None else through, invoice.issued_through or 0)
+    earliest = reversed_[0].accepted_at if reversed_ else through
+    if first_reversal is not None and first_reversal < min(earliest, through):
         return Refusal(f"outcomes on {invoice_label(invoice)} were reversed meanwhile", "retry")
     name = series.name_on(date or date_text(at))
     table = terms.data.table

@@ -28,17 +28,22 @@ class Reversed(Struct, frozen=True, kw_only=True):
     item: Item
 
 
-def credit_rows(invoice: Invoice, reversed_: Sequence[Reversed], *, at: int, table: TaxTable) -> Change:
+def credit_rows(
+    invoice: Invoice, reversed_: Sequence[Reversed], *, at: int, table: TaxTable, through: int | None = None
+) -> Change:
     """Add a credit row to a draft for each reversed outcome, for what remains of its row. Nothing is credited if the
     invoice is void, or if nothing remains.
 
     `reversed_` is in the order (accepted_at, outcome key). `at`: the server's clock in ms; `table`: the taxes of the
-    draft if it were issued now.
+    draft if it were issued now. `through`: these are all reversals before this instant (ms) that were not credited yet.
     """
     credits_ = _credits(invoice, reversed_, at, table)
-    if credits_:
-        return replace(credits_.rows_change(table), corrected=_keys(reversed_))
-    return _nothing(invoice, reversed_)
+    change = (
+        replace(credits_.rows_change(table), corrected=_keys(reversed_)) if credits_ else _nothing(invoice, reversed_)
+    )
+    if through is None or not invoice.closed or invoice.status != "draft":
+        return change
+    return replace(change, after=replace(change.after, issued_through=max(through, invoice.issued_through or 0)))
 
 
 def credit_note(

@@ -39,10 +39,12 @@ class _TrialEvent(Struct, frozen=True, kw_only=True):
 
 
 class Trial(Struct, frozen=True, kw_only=True):
-    """The result of a trial. `happened` has None for late events. `would_be` is the status after settlement, `grade`
+    """The result of a trial. `happened` has None for events that were not applied: `reversing` is the place of the one
+    that reversed the confirmed outcome, the others are late. `would_be` is the status after settlement, `grade`
     the key of the grade then."""
 
     happened: tuple[ExplainedEvent | None, ...]
+    reversing: int | None
     holds: bool
     status: Status
     would_be: Status
@@ -62,7 +64,7 @@ def run_trial(contract: Contract, events: Sequence[tuple[int, Event]], names: Na
     for number, (accepted_at, event) in enumerate(events):
         late.append(outcome.events > 0 and accepted_at >= outcome.settles_at)
         if late[-1]:
-            # The outcome is final, so all later events are late too.
+            # The outcome is final: the rest is late, but for one event that may reverse it.
             late += [True] * (len(events) - number - 1)
             break
         outcome.apply(event, accepted_at, accepted_at)
@@ -79,13 +81,20 @@ def run_trial(contract: Contract, events: Sequence[tuple[int, Event]], names: Na
     told = explanation(outcome, history, names)
     counted = iter(told.events)
     would_be: Status = "CONFIRMED" if outcome.status == "PENDING" and outcome.holds else "FAILED"
+    reversing = None
     if any(late):
         outcome.settle(outcome.settles_at)
         told = explanation(outcome, history, names)
+        for number in range(late.index(True), len(events)):
+            accepted_at, event = events[number]
+            if outcome.can_be_reversed(event.action, accepted_at):
+                outcome.reverse((accepted_at, number))
+                reversing = number
     # Without events there is no outcome that has evaluated the condition.
     holds = outcome.holds if history else contract.rule.holds(outcome.counts, outcome.values)
     return Trial(
         happened=tuple([None if one else next(counted) for one in late]),
+        reversing=reversing,
         holds=holds,
         status=outcome.status,
         would_be=would_be,

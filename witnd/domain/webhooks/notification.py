@@ -34,6 +34,7 @@ TYPES_OF_SOURCE: Final[dict[Source, tuple[DeliveryType, ...]]] = {
     "outcome_reversed": (REVERSED,),
 }
 SOURCES: Final = tuple(TYPES_OF_SOURCE)
+DELIVERY_TYPES: Final[tuple[DeliveryType, ...]] = (SUCCEED, FAILED, REVERSED)
 TYPE_OF_STATUS: Final[dict[str, DeliveryType]] = {"CONFIRMED": SUCCEED, "FAILED": FAILED}
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - a prefix, not a secret

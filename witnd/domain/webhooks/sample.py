@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from witnd.domain.values import instant
 from witnd.domain.webhooks.message import Delivery
 from witnd.domain.webhooks.notification import NotificationRule, new_delivery
 
@@ -26,7 +27,7 @@ def sample_delivery(rule: NotificationRule, mark: str, now_ms: int) -> Delivery:
         agent_name="Test",
         status="FAILED" if rule.source == "outcome_missed" else "CONFIRMED",
         resolved_at=now_ms,
-        outcome_facts={},
+        outcome_facts={"reversed_at": instant.render(now_ms)} if rule.source == "outcome_reversed" else {},
     )
     message = msgspec.json.decode(real.body) | {"id": f"test_{mark}", "type": TYPE}
     return replace(real, id=message["id"], type=TYPE, body=msgspec.json.encode(message))

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.webhooks.delivery import HEALTHY, EndpointState, Progress, Standing, request_resend, resume
-from witnd.domain.webhooks.notification import TYPE_OF_STATUS, delivery_id
+from witnd.domain.webhooks.notification import DELIVERY_TYPES, delivery_id
 from witnd.store.deliveries.outbox import Outbox, Row, read_row
 from witnd.store.deliveries.pages import Cursor, MergedSources, SortedSetSource, page
 from witnd.store.keys import GlobalKeys, Keys
@@ -61,7 +61,7 @@ class Deliveries:
     async def of_outcome(self, outcome_key: str) -> list[FoundDelivery]:
         """Return the deliveries of one outcome. Their ids are derived, so no search is needed."""
         number = partition_of(outcome_key, len(self._partitions))
-        ids = [delivery_id(rule, outcome_key, type_) for rule in self._rules for type_ in TYPE_OF_STATUS.values()]
+        ids = [delivery_id(rule, outcome_key, type_) for rule in self._rules for type_ in DELIVERY_TYPES]
         outbox = self._outboxes[number]
         # First, because deliveries that are queued meanwhile are then among the rows.
         waiting = await outbox.unqueued.deliveries(outcome_key)

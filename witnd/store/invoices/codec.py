@@ -231,6 +231,7 @@ def edition_fields(invoice: Invoice) -> list[str | int]:
         "edition", invoice.edition,
         "revises", invoice.revises or "",
         "revises_number", invoice.revises_number or "",
+        *_through_field(invoice),
     ]  # fmt: skip
 
 
@@ -243,6 +244,11 @@ def grown_fields(invoice: Invoice) -> list[str | int]:
         "digits", invoice.digits,
         *_reversed_field(invoice),
     ]  # fmt: skip
+
+
+def _through_field(invoice: Invoice) -> list[str | int]:
+    """Return the instant before which reversals are credited by rows, if it is known."""
+    return [] if invoice.issued_through is None else ["issued_through", invoice.issued_through]
 
 
 def _reversed_field(invoice: Invoice) -> list[str | int]:

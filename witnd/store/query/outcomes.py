@@ -12,6 +12,7 @@ from msgspec import Struct
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import STATUSES, Outcome
 from witnd.domain.outcomes.recount import restore_outcome
+from witnd.fold.history import HistoryItem, decode_history
 from witnd.store.keys import Keys
 from witnd.store.page import Page
 from witnd.store.query.cursor import Cursor, newest, text_of_cursor
@@ -95,6 +96,13 @@ async def read_outcome(reads: Reads, keys: Keys, key: str, catalogue: Catalogue)
     """Return the outcome of a key; None if it has none, only held events, or an unreadable record."""
     cursor = Cursor(0, keys.partition, key)
     return (await _outcomes(reads, {keys.partition: keys}, [cursor], catalogue))[0][1]
+
+
+async def read_reversal(reads: Reads, keys: Keys, key: str) -> HistoryItem | None:
+    """Return the event that reversed an outcome; None if none did, or its record is unreadable."""
+    [raw] = await reads.pipeline(("GET", keys.outcome(key)))
+    record = outcome_record(key, raw)
+    return decode_history(record.reversal) if isinstance(record, OutcomeRecord) and record.reversal else None
 
 
 def _cursors(

@@ -17,8 +17,8 @@ class FateQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FatesQuery(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`fate`: held, rejected, late, duplicate or conflict; separate several with commas; default: all. `key`: only
-    events of this outcome. If few events match, a page may be short: the list ends when `next_cursor` is null."""
+    """`fate`: held, rejected, reversed, late, duplicate or conflict; separate several with commas; default: all. `key`:
+    only events of this outcome. If few events match, a page may be short: the list ends when `next_cursor` is null."""
 
     fate: str | None = None
     key: str | None = None
@@ -48,9 +48,9 @@ async def list_fates(call: Call[FatesQuery]) -> FatePage:
 @route(
     "GET",
     "/v1/events/{partition}/{id}",
-    says="Read the fate of an event: applied, duplicate, conflict, late, held or rejected; `waiting` until it is "
-    "processed, `control` for an entry that the daemon appended, `forwarded` for an event that is now in the log of "
-    "another partition, `unknown` if it was processed and left no record.",
+    says="Read the fate of an event: applied, duplicate, conflict, reversed, late, held or rejected; `waiting` until "
+    "it is processed, `control` for an entry that the daemon appended, `forwarded` for an event that is now in the log "
+    "of another partition, `unknown` if it was processed and left no record.",
     scope="read",
     query=FateQuery,
     answer=Fate,

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from witnd.domain.catalogue.buyer import BILLING
 from witnd.domain.catalogue.terms.grades import GRADES
+from witnd.domain.catalogue.terms.reversal import REVERSAL
 from witnd.domain.pricing.entry import GRADE
 from witnd.domain.pricing.ratecard import DIGITS, FLAT
 from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, WRITTEN
@@ -93,6 +94,9 @@ def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
             found |= _grades(value, at)
         elif name == "timers":
             found |= {f"{at}[{_unquoted(action)}]": text(timer) for action, timer in value.items()} or {at: "{}"}
+        elif name == REVERSAL:
+            actions = {f"{at}.on": ", ".join([_unquoted(action) for action in value["on"]])} if value else {at: "{}"}
+            found |= ({f"{at}.window": text(value["window"])} if value else {}) | actions
         elif name in ("entries", "agents"):
             found |= _agent_tables(value, at)
         elif name == FEES:

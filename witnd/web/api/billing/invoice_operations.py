@@ -11,8 +11,7 @@ from witnd.app.invoices import operations as invoices
 from witnd.app.invoices import payments
 from witnd.app.invoices.credit import Credited, Item, RowsCredited
 from witnd.app.invoices.document import LackJson, lacks_json
-from witnd.app.invoices.exchange_rate import ExchangeRate
-from witnd.app.invoices.facts import Facts
+from witnd.app.invoices.facts import ExchangeRate, Facts
 from witnd.app.invoices.operations import REVISED, Revised
 from witnd.app.invoices.payments import Recorded
 from witnd.domain.invoices.credit import MAX_ITEMS

@@ -11,6 +11,9 @@ from witnd.domain.catalogue.checks.grade_prices import agent_grade_warnings
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import METHODS
 from witnd.domain.catalogue.terms.grades import GRADES, condition_of
+from witnd.domain.catalogue.terms.reversal import MAX_ACTIONS, REVERSAL
+from witnd.domain.catalogue.terms.reversal import MAX_SECONDS as MAX_WINDOW
+from witnd.domain.catalogue.terms.reversal import MIN_SECONDS as MIN_WINDOW
 from witnd.domain.catalogue.terms.timers import MAX_SECONDS, MIN_SECONDS
 from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.web.api.catalogue.answers import (
@@ -36,10 +39,19 @@ class Grade(Struct, kw_only=True, forbid_unknown_fields=True):
     name: str | None = None
 
 
+class Reversal(Struct, kw_only=True, forbid_unknown_fields=True):
+    """An event with one of the actions `on` reverses a confirmed outcome, once, if witnd accepts it less than `window`
+    seconds after `resolved_at`."""
+
+    window: Annotated[int, Meta(ge=MIN_WINDOW, le=MAX_WINDOW)]
+    on: Annotated[list[str], Meta(min_length=1, max_length=MAX_ACTIONS)]
+
+
 class AgentChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields to replace; null restores the default: the key for `name`, 259200 s (72 h) for `settlement_period`,
-    `last` for `attribution_method`, no `timers`. `condition`, `grades` and `timers` are replaced as a whole. Setting
-    `condition` removes the grades, and setting `grades` removes the condition; give only one of them."""
+    `last` for `attribution_method`, no `timers` and no `reversal`. `condition`, `grades`, `timers` and `reversal` are
+    replaced as a whole. Setting `condition` removes the grades, and setting `grades` removes the condition; give only
+    one of them."""
 
     name: str | None = None
     settlement_period: int | None = None
@@ -47,6 +59,7 @@ class AgentChange(Struct, kw_only=True, forbid_unknown_fields=True):
     condition: list[Condition] | None = None
     grades: list[Grade] | None = None
     timers: dict[str, Timer] | None = None
+    reversal: Reversal | None = None
     effective_from: str | None = None
 
 
@@ -57,6 +70,7 @@ class AgentIn(Struct, kw_only=True, forbid_unknown_fields=True):
     condition: list[Condition] | None = None
     grades: list[Grade] | None = None
     timers: dict[str, Timer] | None = None
+    reversal: Reversal | None = None
     name: str | None = None
     settlement_period: int | None = None
     attribution_method: Method | None = None
@@ -76,6 +90,7 @@ class Agent(Versioned, frozen=True, kw_only=True):
     condition_words: str
     grades: list[Grade] | None
     timers: dict[str, Timer] | None
+    reversal: Reversal | None
     contract_hash: str | None
     warnings: list[str] | UnsetType = UNSET
 
@@ -103,6 +118,7 @@ class TrialIn(Struct, kw_only=True, forbid_unknown_fields=True):
     condition: list[Condition] | None = None
     grades: list[Grade] | None = None
     timers: dict[str, Timer] | None = None
+    reversal: Reversal | None = None
     name: str | None = None
     settlement_period: int | None = None
     attribution_method: Method | None = None
@@ -121,6 +137,7 @@ def _answer(thing: Thing, warned: Sequence[str] = ()) -> Agent:
         condition_words=condition_text(condition),
         grades=content.get(GRADES),
         timers=content.get("timers"),
+        reversal=content.get(REVERSAL),
         contract_hash=thing.version.hash,
         warnings=list(warned) or UNSET,
         **versioned(thing),

@@ -24,9 +24,16 @@ from witnd.web.api.spec.condition_schema import Condition
 from witnd.web.http.route import Call
 
 
+class OwnReversal(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The `reversal` of the customer in place of the agent's: `window` and `on` as there, or empty for none."""
+
+    window: int | UnsetType = UNSET
+    on: list[str] | UnsetType = UNSET
+
+
 class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
     """Individual terms of a customer for an agent: the key of the agent and at least one other field. `condition` or
-    `grades` replaces whichever the agent has. Empty `timers` remove those of the agent."""
+    `grades` replaces whichever the agent has. Empty `timers`, or an empty `reversal`, remove those of the agent."""
 
     agent: str
     name: str | None = None
@@ -35,6 +42,7 @@ class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
     condition: list[Condition] | None = None
     grades: list[Grade] | None = None
     timers: dict[str, Timer] | None = None
+    reversal: OwnReversal | None = None
 
 
 class Billing(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -38,8 +38,8 @@ class NotificationRuleChange(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NotificationRuleIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A new rule. `source`: outcome_confirmed, outcome_missed or both. Without an `agent`, the rule applies to all
-    agents. Without a `secret`, witnd generates one; only this response contains it."""
+    """A new rule. `source`: outcome_confirmed, outcome_missed, both of these, or outcome_reversed. Without an `agent`,
+    the rule applies to all agents. Without a `secret`, witnd generates one; only this response contains it."""
 
     name: str
     source: SourceText

@@ -1,4 +1,4 @@
-"""The terms of an agent as a form: name, time to settle and timers, what is counted, and the condition or grades."""
+"""The terms of an agent as a form: name, time to settle, timers, reversal, what is counted, the condition or grades."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -8,6 +8,7 @@ from msgspec import Struct
 from witnd.app.errors import Refused
 from witnd.domain.catalogue.contract import DEFAULT_PERIOD, read_agent
 from witnd.domain.catalogue.terms.grades import GRADES
+from witnd.domain.catalogue.terms.reversal import REVERSAL
 from witnd.domain.values.mistake import Mistake
 from witnd.web.dashboard.forms import conditions, reorder
 from witnd.web.dashboard.forms.agent_terms import grades, timers
@@ -18,6 +19,12 @@ from witnd.web.dashboard.forms.agent_terms.periods import (
     known_unit,
     period_and_unit,
     seconds_of,
+)
+from witnd.web.dashboard.forms.agent_terms.reversals import (
+    ReversalForm,
+    reversal_from_content,
+    reversal_from_form,
+    reversal_request,
 )
 from witnd.web.dashboard.forms.agent_terms.timers import TimerRow
 from witnd.web.dashboard.forms.conditions import Check, Group
@@ -39,6 +46,9 @@ _LABELS: Final[Mapping[str, str]] = {
     "attribution_method": "Billed quantity",
     "grades": "Grades",
     "timers": "Timers",
+    REVERSAL: "Reversal",
+    f"{REVERSAL}.window": "Reversible for",
+    f"{REVERSAL}.on": "Reversed by actions",
     "effective_from": "Effective from",
 }
 NO_KEY: Final = Mistake("key", "is missing; enter the agent_key of your events")
@@ -57,6 +67,7 @@ class Terms(Struct, kw_only=True):
     # With grades, the condition is not used.
     grades: list[GradeForm] = []
     timers: list[TimerRow] = []
+    reversal: ReversalForm = ReversalForm()
 
     @property
     def whole_rule(self) -> Group:
@@ -65,8 +76,8 @@ class Terms(Struct, kw_only=True):
 
 
 class TermsRequest(NamedTuple):
-    """Terms as the API takes them. `places`: path → field of the form, for conditions, grades and timers; `mistakes`:
-    all of them, those that only a form can have first."""
+    """Terms as the API takes them. `places`: path → field of the form, for conditions, grades, timers and the
+    reversal; `mistakes`: all of them, those that only a form can have first."""
 
     raw: dict[str, Any]
     places: dict[str, str]
@@ -101,6 +112,7 @@ def terms_from_content(key: str, content: Mapping[str, Any]) -> Terms:
         rule=conditions.group_from_condition(content.get("condition", ())),
         grades=grades.grades_from_content(content.get(GRADES, ())),
         timers=timers.rows_from_content(content.get("timers")),
+        reversal=reversal_from_content(content.get(REVERSAL)),
     )
 
 
@@ -116,6 +128,7 @@ def terms_from_form(form: Mapping[str, str]) -> Terms:
         rule=conditions.group_from_form(form),
         grades=grades.grades_from_form(form),
         timers=timers.rows_from_form(form),
+        reversal=reversal_from_form(form),
     )
 
 
@@ -141,7 +154,8 @@ def terms_request(terms: Terms) -> TermsRequest:
     """Return the request of a form."""
     rule, places, mistakes = _rule_request(terms)
     timed = timers.timers_from_rows(terms.timers)
-    mistakes = [*mistakes, *timed.mistakes]
+    reversed_ = reversal_request(terms.reversal)
+    mistakes = [*mistakes, *timed.mistakes, *reversed_.mistakes]
     seconds = seconds_of(terms.period, terms.unit)
     if seconds is None:
         mistakes.insert(0, Mistake("settlement_period", PERIOD_PROBLEM))
@@ -151,12 +165,13 @@ def terms_request(terms: Terms) -> TermsRequest:
         "attribution_method": terms.attribution_method,
         **rule,
         "timers": timed.timers,
+        REVERSAL: reversed_.reversal,
     }
     known = {one.path for one in mistakes}
     _, others = read_agent("", raw, "")
     mistakes += [one for one in others if one.path not in known]
     instant = {"effective_from": written_instant(terms.effective_from)}
-    return TermsRequest({**raw, **instant}, {**places, **timed.places}, mistakes)
+    return TermsRequest({**raw, **instant}, {**places, **timed.places, **reversed_.places}, mistakes)
 
 
 def _rule_request(terms: Terms) -> tuple[dict[str, Any], dict[str, str], list[Mistake]]:
@@ -181,4 +196,10 @@ def errors_of(refused: Refused, places: Mapping[str, str]) -> FormErrors:
 
 def labelled(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return each mistake with the label of its field."""
-    return [(_LABELS.get(one.path) or conditions.field_label(one.path, places), one.message) for one in mistakes]
+    return [(_label(one.path, places), one.message) for one in mistakes]
+
+
+def _label(path: str, places: Mapping[str, str]) -> str:
+    # The actions of a reversal are in one field.
+    name = path.partition("[")[0] if path.startswith(REVERSAL) else path
+    return _LABELS.get(name) or conditions.field_label(path, places)

@@ -12,6 +12,7 @@ from witnd.app.outcomes.list import keys_of, one_with_unit
 from witnd.app.outcomes.retry import retry
 from witnd.app.outcomes.view import Explained, HeldEvent
 from witnd.domain.catalogue import condition
+from witnd.domain.catalogue.terms.reversal import REVERSAL
 from witnd.domain.outcomes.explain import BilledUnit, ExplainedEvent, LeafState
 from witnd.domain.pricing.working import working_text
 from witnd.web.dashboard.forms.posted import formatted_fields
@@ -20,6 +21,7 @@ from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, ac
 from witnd.web.dashboard.present.markup import sentence_html
 from witnd.web.dashboard.present.price_words import words_of
 from witnd.web.dashboard.present.reasons import Reason, held_now
+from witnd.web.dashboard.present.term_words import reversal_line
 from witnd.web.dashboard.present.words import link
 
 # Events of one page of the timeline, and characters of each of their fields: a page stays below 200 KB as a rule.
@@ -108,6 +110,7 @@ async def _outcome_values(
         "why": None if story is None else sentence_html(story.why, here),
         "rule": condition.condition_text(found.terms.condition),
         "attribution": _ATTRIBUTION[found.terms.attribution_method],
+        "reversible": reversal_line({REVERSAL: found.terms.reversal}),
         "agreed": found.terms.price.get("customer"),
         "unit": line.unit if line is not None else unit and unit.quantity,
         "unit_words": unit and unit.source,

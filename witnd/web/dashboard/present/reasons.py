@@ -14,6 +14,7 @@ FATES: Final = (
     ("held", "held: not placed yet"),
     ("waiting", "waiting: its outcome is on hold"),
     ("rejected", "rejected: never counted"),
+    ("reversed", "reversed: reversed its confirmed outcome"),
     ("late", "late: after the outcome settled"),
     ("conflict", "conflict: idempotency key reused for other content"),
     ("duplicate", "duplicate: received twice, counted once"),
@@ -26,6 +27,7 @@ _MEANS: Final = {
     "unknown": "This event was processed, but left no record. Run `witnd audit` to find out why.",
     "duplicate": "This event has the same idempotency key and content as an earlier event. It counts once.",
     "conflict": "Its idempotency key was used before for an event with other content. Only the first event counts.",
+    "reversed": "This event reversed its confirmed outcome. The charge is credited.",
     "late": "This event arrived after its outcome settled. The outcome is final.",
     "held": "This event cannot be placed yet.",
     "rejected": "This event was rejected and never counts.",
@@ -33,7 +35,7 @@ _MEANS: Final = {
 _REMEDIES: Final = {
     "unknown": "Report it to the operator of witnd.",
     "conflict": "If it should count, send it again with a new idempotency key.",
-    "late": "If late events are frequent, use a longer settlement period. To correct a wrong amount, give a credit.",
+    "late": "If late events are frequent, use a longer settlement period or a reversal. Correct a bill with a credit.",
 }
 # The first words of messages about the whole event; others begin with the name of a field.
 _VERBS: Final = ("is ", "must ", "has ")

@@ -1,10 +1,11 @@
-"""Grades and timers of agents for people."""
+"""Grades, timers and reversals of agents for people."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.terms.grades import GRADES, grade_name
+from witnd.domain.catalogue.terms.reversal import REVERSAL
 from witnd.web.dashboard.present.words import span
 
 
@@ -19,3 +20,11 @@ def timer_lines(content: Mapping[str, Any]) -> list[str]:
         f"`{action}` keeps the deadline" if isinstance(timer, str) else f"{span(timer)} after `{action}`"
         for action, timer in (content.get("timers") or {}).items()
     ]
+
+
+def reversal_line(content: Mapping[str, Any]) -> str:
+    """Return what reverses a confirmed outcome; empty if nothing does."""
+    reversal = content.get(REVERSAL)
+    if not reversal:
+        return ""
+    return f"by {' or '.join([f'`{action}`' for action in reversal['on']])} within {span(reversal['window'])}"

@@ -21,8 +21,9 @@ _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 # The colour of each state.
 TONES: Final[Mapping[str, str]] = {
     "open": "open", "pending": "pending", "confirmed": "good", "missed": "muted", "failed": "muted",
-    "applied": "good", "duplicate": "muted", "late": "muted", "conflict": "warn", "held": "warn", "rejected": "bad",
-    "on hold": "bad", "waiting": "warn",
+    "applied": "good", "reversed": "warn",
+    "duplicate": "muted", "late": "muted", "conflict": "warn", "held": "warn", "rejected": "bad", "on hold": "bad",
+    "waiting": "warn",
     "delivered": "good", "parked": "warn", "dead": "bad",
     "draft": "pending", "issued": "open", "paid": "good", "void": "muted",
     "healthy": "good", "failing": "warn", "suspended": "bad",

@@ -17,16 +17,16 @@ from witnd.web.dashboard.forms.submit import sending
 from witnd.web.dashboard.forms.terms import METHODS
 from witnd.web.dashboard.forms.versions import numbered, versions_of
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
-from witnd.web.dashboard.present.term_words import grade_lines, timer_lines
+from witnd.web.dashboard.present.term_words import grade_lines, reversal_line, timer_lines
 from witnd.web.dashboard.present.words import link, span
 
 LIMIT: Final = 50
 # Outcomes of a version that are named; of the one that is looked at, more.
 FEW: Final = 5
 MANY: Final = 100
-# In place of grades or timers that a version does not have.
+# In place of grades, timers or a reversal that a version does not have.
 NONE: Final = "–"
-SIDES: Final = ("Name", "Billed when", "Grades", "Settles after", "Timers", "Quantity", "State")
+SIDES: Final = ("Name", "Billed when", "Grades", "Settles after", "Timers", "Reversed", "Quantity", "State")
 
 
 @page("/dashboard/agents")
@@ -79,6 +79,7 @@ def _answer(thing: Thing) -> dict[str, Any]:
         "condition_words": condition_text(condition_of(content)),
         "grade_lines": grade_lines(content),
         "timer_lines": timer_lines(content),
+        "reversal_line": reversal_line(content),
         **versioned(thing),
     }
 
@@ -113,6 +114,7 @@ def _side(thing: Thing) -> list[str]:
         "; ".join([f"{name}: {text}" for name, text in grade_lines(content)]) or NONE,
         span(content["settlement_period"]),
         ", ".join(timer_lines(content)) or NONE,
+        reversal_line(content) or NONE,
         METHODS[content["attribution_method"]],
         "archived" if thing.version.archived else "active",
     ]

@@ -15,6 +15,7 @@ from witnd.domain.catalogue.checks.grade_prices import customer_grade_warnings
 from witnd.domain.catalogue.checks.zero_price import card_warnings, own_prices
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.customer import Customer
+from witnd.domain.catalogue.terms.reversal import REVERSAL
 from witnd.domain.pricing.ratecard import RateCard
 from witnd.web.api.catalogue.answers import versioned
 from witnd.web.dashboard.forms.archiving import archive
@@ -26,7 +27,7 @@ from witnd.web.dashboard.forms.versions import versions_of
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.invoices.invoices import rows_of
 from witnd.web.dashboard.present.price_words import charge_lines, price_lines
-from witnd.web.dashboard.present.term_words import grade_lines, timer_lines
+from witnd.web.dashboard.present.term_words import grade_lines, reversal_line, timer_lines
 from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
@@ -56,6 +57,7 @@ class OwnTerms(Struct, frozen=True, kw_only=True):
     condition: str | None
     grades: list[tuple[str, str]]
     timers: list[str] | None
+    reversal: str | None
 
 
 @page("/dashboard/customers")
@@ -191,6 +193,7 @@ def _terms(content: dict[str, Any]) -> OwnTerms:
         condition=None if condition is None else condition_text(condition),
         grades=grade_lines(content),
         timers=timer_lines(content) if "timers" in content else None,
+        reversal=(reversal_line(content) or "never") if REVERSAL in content else None,
     )
 
 

@@ -13,6 +13,7 @@ from witnd.app.errors import Refused, all_invalid, invalid
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import FIELDS
 from witnd.domain.catalogue.terms.grades import GRADES, without_replaced
+from witnd.domain.catalogue.terms.reversal import REVERSAL
 from witnd.domain.values.mistake import Mistake
 from witnd.web.dashboard.forms import examples, terms
 from witnd.web.dashboard.forms.examples import Examples
@@ -21,7 +22,7 @@ from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.catalogue.agent_form import shared
 from witnd.web.dashboard.present.instants import since
-from witnd.web.dashboard.present.term_words import grade_lines, timer_lines
+from witnd.web.dashboard.present.term_words import grade_lines, reversal_line, timer_lines
 from witnd.web.dashboard.present.words import link, span
 from witnd.web.errors import ApiError
 
@@ -113,6 +114,8 @@ def _fields(given: Terms, own: frozenset[str]) -> list[str]:
 def _own_terms_request(given: Terms, own: frozenset[str]) -> TermsRequest:
     """What is ticked, and what is wrong with that."""
     taken = terms.terms_request(given)
+    # An own reversal that is empty removes that of the agent.
+    taken = taken._replace(raw={**taken.raw, REVERSAL: taken.raw[REVERSAL] or {}})
     fields = _fields(given, own)
     mistakes = [one for one in taken.mistakes if one.path.partition(".")[0].partition("[")[0] in fields]
     if "name" in own and not given.name:
@@ -148,6 +151,7 @@ def _form(
                 "attribution_method": METHODS[base["attribution_method"]],
                 "condition": _rule_text(base),
                 "timers": ", ".join(timer_lines(base)) or "none",
+                REVERSAL: reversal_line(base) or "never",
             },
             **shared(request, given, tried, wrong, trying=_effective_terms(base, given, own) if trying else None),
         },
@@ -167,6 +171,7 @@ def _effective_terms(base: Mapping[str, Any], given: Terms, own: frozenset[str])
         rule=(given if "condition" in own else theirs).rule,
         grades=(given if "condition" in own else theirs).grades,
         timers=(given if "timers" in own else theirs).timers,
+        reversal=(given if REVERSAL in own else theirs).reversal,
     )
 
 

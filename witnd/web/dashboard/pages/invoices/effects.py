@@ -37,7 +37,7 @@ async def effects_of(request: PageRequest, invoice: Invoice, given: Mapping[str,
     """Return the effects of the actions on an invoice. `given`: the input of the form of the action `doing`."""
     if invoice.stage == "draft":
         return await _of_draft(request, invoice, given if doing == "issue" else {})
-    if invoice.status not in ("issued", "paid"):
+    if invoice.status not in ("issued", "paid") or not request.may_bill:
         return Effects()
     services, author = request.services, replace(request.author, idempotency_key=None)
     due = minor_text(invoice.due, invoice.digits) if invoice.due else ""
@@ -68,9 +68,13 @@ async def _of_draft(request: PageRequest, invoice: Invoice, given: Mapping[str, 
         done = await invoices.issue(services, author, invoice, dry_run=True)
     except Refused as why:
         return Effects(refused={"issue": why.message})
-    date = given.get("date", "").strip() or None
-    decided = invoices.issue(services, author, invoice, date=date, exchange_rate=rate_of(given), dry_run=True)
-    return Effects(texts={"issue": await effect_text(request, decided, issue_effect)}, issued=done.invoice)
+    date, rate = given.get("date", "").strip() or None, rate_of(given)
+    effect = await effect_of(services, done)
+    text = "No change." if effect is None else issue_effect(effect)
+    if date is not None or rate is not None:
+        decided = invoices.issue(services, author, invoice, date=date, exchange_rate=rate, dry_run=True)
+        text = await effect_text(request, decided, issue_effect)
+    return Effects(texts={"issue": text}, issued=done.invoice)
 
 
 async def _revised(request: PageRequest, invoice: Invoice) -> Operation | Unchanged:

@@ -1,7 +1,6 @@
 """The page of one invoice: the printed document, the amount due, its steps, its actions and its lines."""
 
 import secrets
-from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -25,7 +24,9 @@ from witnd.web.dashboard.present.words import link
 from witnd.web.errors import status_of
 
 LIMIT: Final = 50
-# Lines of the longest document that the page shows beside the rest; a browser lays out more of them slowly.
+# A longer document is shown without single outcomes, which are listed below it.
+SUMMARY_FROM: Final = 200
+# Lines of the longest document that is shown. To sum up more takes too long for each view of the page.
 EMBEDDED_LINES_MAX: Final = 2_000
 # What the head says needs no look at the rows.
 _UNREAD: Final = InvoiceSummary()
@@ -89,8 +90,8 @@ def _document(invoice: Invoice) -> str | None:
     """Return the address of the printed page, which changes with the invoice; None if it is too long to be shown."""
     if invoice.lines > EMBEDDED_LINES_MAX:
         return None
-    shown: Mapping[str, object] = {"revision": f"{invoice.revision}.{invoice.lines}"}
-    return link("invoices", name_of(invoice), "print", **shown)
+    detail = "summary" if invoice.lines > SUMMARY_FROM else None
+    return link("invoices", name_of(invoice), "print", revision=f"{invoice.revision}.{invoice.lines}", detail=detail)
 
 
 def _once(request: PageRequest, refused: Refused | None) -> str:

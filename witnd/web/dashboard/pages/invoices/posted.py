@@ -7,8 +7,7 @@ from typing import Final
 
 from witnd.app.errors import invalid
 from witnd.app.invoices.bulk import ITEMS_MAX, Item
-from witnd.app.invoices.exchange_rate import ExchangeRate
-from witnd.app.invoices.facts import Facts
+from witnd.app.invoices.facts import ExchangeRate, Facts
 from witnd.web.dashboard.page import PageRequest
 
 _SHOWN: Final = re.compile(

@@ -28,6 +28,7 @@ SOURCE_LABELS: Final[Mapping[str, str]] = {
     "both": "confirmed and missed",
     "outcome_confirmed": "confirmed",
     "outcome_missed": "missed",
+    "outcome_reversed": "reversed",
 }
 # Default values of the rotation form.
 ROTATION: Final[Mapping[str, str]] = {"secret": "", "overlap": "1", "unit": "86400"}
