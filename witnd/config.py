@@ -71,6 +71,7 @@ class HttpConfig(Struct, frozen=True, kw_only=True):
     bind: Address | None = Address("127.0.0.1", 8700)
     max_lag: int = 1_000_000
     connections_max: int = 0  # 0: derived from the limit of open files
+    public_url: str = ""  # no links without it
 
 
 class WebhooksConfig(Struct, frozen=True, kw_only=True):

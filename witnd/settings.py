@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from witnd.domain.values.fields import short_repr
 from witnd.endpoint import endpoint
@@ -23,6 +24,7 @@ LONGEST_SECONDS = 366 * 86400.0
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
 _SERIES = re.compile(r"[A-Z][A-Z0-9-]{0,15}", re.ASCII)
+_BLANK_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -177,6 +179,24 @@ def _bind(value: object) -> Address | None:
     return Address(bare, number)
 
 
+def _public_url(value: object) -> str:
+    text = _text(value)
+    if not text:
+        return text
+    problem = ValueError(f"is {short_repr(text)}; write the address of the dashboard, such as https://billing.acme.com")
+    try:
+        parts = urlsplit(text)
+        if parts.port == 0:
+            raise problem
+    except ValueError:
+        raise problem from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise problem
+    if parts.query or parts.fragment or _BLANK_OR_CONTROL.search(text):
+        raise problem
+    return text.rstrip("/")
+
+
 def _list_of(read: Callable[[object], Any], least: int, most: int) -> Callable[[object], tuple[Any, ...]]:
     def read_all(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -240,6 +260,7 @@ READERS: Mapping[str, Mapping[str, Reader]] = {
         "bind": Reader(_bind),
         "max_lag": Reader(_whole(0, 1_000_000_000), _number),
         "connections_max": Reader(_whole(0, 1_000_000), _number),
+        "public_url": Reader(_public_url),
     },
     "webhooks": {
         "allow_networks": Reader(_list_of(_network, 0, 1000), _items),

@@ -222,6 +222,9 @@ class BillingHarness:
                 async def adjust(self, id_: str) -> bool:
                     return bool(await client.zrem(KEYS.to_adjust, id_))
 
+                async def mark_overdue(self, id_: str) -> bool:
+                    return bool(await client.zrem(KEYS.not_overdue, id_))
+
             catalogue = Catalogue()
             invoices = Invoices(client, KEYS, self.partitions)
             retry = Retry(nothing, asyncio.get_running_loop().time)
@@ -288,6 +291,8 @@ class BillingHarness:
                 found[key] = self.redis.lrange(name, 0, -1)
             elif kind == b"set":
                 found[key] = self.redis.smembers(name)
+            elif kind == b"stream":
+                found[key] = [fields for _, fields in self.redis.xrange(name)]
             else:
                 found[key] = self.redis.zrange(name, 0, -1, withscores=True)
         for name in (b"seq", b"digest", b"epoch"):

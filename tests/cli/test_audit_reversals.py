@@ -28,11 +28,8 @@ DUE = LONG_AGO + 60_000
 KEY = "ticket-0001"
 
 
-PARTITION = ("--partition", "0")  # without the invoices
-
-
 def differences(deployment: Deployment, *arguments: str) -> set[tuple[str, str]]:
-    return test_audit.differences(deployment, *PARTITION, *arguments)
+    return test_audit.differences(deployment, *arguments)
 
 
 def work(deployment: Deployment) -> str:
@@ -57,7 +54,7 @@ def work(deployment: Deployment) -> str:
 def test_what_the_daemon_made_is_clean(deployment: Deployment) -> None:
     work(deployment)
     for arguments in ((), ("--quick",)):
-        report = deployment.json("audit", *PARTITION, *arguments)
+        report = deployment.json("audit", *arguments)
         assert report["clean"], report
         assert report["events"] == {
             "applied": 5, "held": 0, "rejected": 0, "reversed": 2, "late": 3, "duplicate": 1, "conflict": 1,
@@ -66,8 +63,8 @@ def test_what_the_daemon_made_is_clean(deployment: Deployment) -> None:
         assert report["outcomes"]["CONFIRMED"] == 3
         assert report["billed"] == [{"currency": "EUR", "lines": 3, "amount": "3.00"}]
     assert report["deliveries"] == 0
-    assert deployment.json("audit", *PARTITION)["deliveries"] == 4 + 2
-    assert "reversed" in deployment.witnd("audit", *PARTITION).stdout
+    assert deployment.json("audit")["deliveries"] == 4 + 2
+    assert "reversed" in deployment.witnd("audit").stdout
 
 
 def test_several_partitions_are_summed_up(sharded: Deployment) -> None:
@@ -222,7 +219,7 @@ def test_a_repaired_outcome_keeps_its_reversal(deployment: Deployment) -> None:
     assert done["status"] == "CONFIRMED"
     stored = msgspec.msgpack.decode(deployment.call("GET", name)[:-4])
     assert stored[REVERSAL] == msgspec.msgpack.decode(whole[:-4])[REVERSAL] != b""
-    report = deployment.json("audit", *PARTITION)
+    report = deployment.json("audit")
     assert report["clean"], report
 
 
@@ -244,7 +241,7 @@ def test_outcomes_that_a_repartition_moved_are_reversed_once(deployment: Deploym
         refund(key, "first")  # a duplicate for the first half
         refund(key, "second")  # late
     deployment.work(forwarded(deployment))
-    report = deployment.json("audit", *PARTITION)
+    report = deployment.json("audit")
     assert report["clean"], report
     found = report["events"]
     assert sum(deployment.json("audit", "--partition", "1")["events"].values()) == sum(found.values())

@@ -109,6 +109,7 @@ class TestList:
             "id": four[0].id,
             "partition": 0,
             "rule": {"id": rule().id, "name": "billing"},
+            "subject_key": "ticket-0001",
             "outcome_key": "ticket-0001",
             "type": "outcome_succeed",
             "created_at": "2026-01-01T00:00:00.001Z",

@@ -15,7 +15,7 @@ from tests.support.processes import until
 from tests.support.server import Server, start_loading
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.domain.webhooks.notification import rule_id
-from witnd.store.deliveries.outbox import encode_endpoint
+from witnd.store.deliveries.endpoint_codec import encode_endpoint
 from witnd.store.journal.journal import Journal
 from witnd.store.keys import BillingKeys
 from witnd.store.records.codec import OutcomeRecord

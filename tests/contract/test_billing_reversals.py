@@ -209,3 +209,38 @@ def test_a_missed_outcome_is_not_reversed_and_another_action_is_late(automatic: 
     finish(automatic, issued=True)
     assert Decimal(october(automatic)["total"]) == 10
     automatic.audited()
+
+
+def test_an_explanation_says_where_the_credit_is(automatic: Ledger) -> None:
+    automatic.apply(catalogue())
+    confirm(automatic, *((f"outcome-{number}", "10-02") for number in range(1, 5)))
+    reverse(automatic, "outcome-1", "10-20T00:00:00")
+    reverse(automatic, "outcome-2", "11-01T12:00:00")
+    reverse(automatic, "outcome-3", "11-20T00:00:00")
+    finish(automatic, issued=True)
+    head = october(automatic)
+    [note] = notes(automatic, head)
+    found = [automatic.json("explain", f"outcome-{number}")["reversal"] for number in range(1, 5)]
+    assert found[3] is None
+    assert [one["bill"] for one in found[:3]] == [
+        "A credit of 10.00 EUR on invoice INV-000001 offsets its line.",
+        "A credit of 10.00 EUR on invoice INV-000001 offsets its line.",
+        f"Credit note {note['number']} gives back 10.00 EUR.",
+    ]
+    credits_ = [one["credit"] for one in found[:3]]
+    rows = [row["id"] for row in automatic.rows(head["id"]) if row["kind"] == "credit"]
+    assert [one["credit_row"] for one in credits_] == [*rows, None]
+    assert [one["note"] for one in credits_] == [None, None, note["id"]]
+    assert {(one["invoice"], one["is_pending"]) for one in credits_} == {(head["id"], False)}
+
+
+def test_an_explanation_says_that_a_credit_note_follows(automatic: Ledger) -> None:
+    automatic.apply(catalogue())
+    confirm(automatic, ("outcome-1", "10-02"))
+    reverse(automatic, "outcome-1", "11-20T00:00:00")
+    for partition in range(automatic.partitions):
+        automatic.tick(partition, "2001-11-21T00:00:00Z")
+    automatic.close(issued=True)
+    reversal = automatic.json("explain", "outcome-1")["reversal"]
+    assert (reversal["credit"]["is_pending"], reversal["credit"]["amount"]) == (True, None)
+    assert "with a credit note when the period of the reversal closes" in reversal["bill"]

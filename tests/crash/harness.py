@@ -112,6 +112,7 @@ class CrashHarness:
         self.lives: list[Life] = []
         self.scenario: Scenario | None = None
         self.reader = Reader(server)
+        self.grace = 0  # seconds
 
     def close(self) -> None:
         for life in self.lives:
@@ -162,7 +163,8 @@ class CrashHarness:
         config.write_text(
             f'[redis]\nurl = "{url or self.server.url}"\n'
             '[webhooks]\nallow_networks = ["127.0.0.0/8"]\nschedule = ["20ms", "20ms", "20ms", "20ms"]\n'
-            '[billing]\nperiod = "day"\ngrace = 0\n'
+            '[billing]\nperiod = "day"\n'
+            f"grace = {self.grace}\n"
             f"[daemon]\n{settings}\n"
         )
         plan = plan or Plan()

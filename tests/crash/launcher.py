@@ -176,7 +176,9 @@ def _deliveries(points: Points) -> None:
 def _billing(points: Points) -> None:
     from witnd.billing.biller import Biller
     from witnd.billing.closer import Closer
+    from witnd.billing.reversals import ReversalCredits
     from witnd.billing.scheduled import ScheduledOperations
+    from witnd.store.billing_events.queue import EventQueue
     from witnd.store.invoices.ledger import Ledger
 
     def read(lines: list[Any], *_: object) -> None:
@@ -189,6 +191,9 @@ def _billing(points: Points) -> None:
         (Closer, "_close_draft", "close"),
         (ScheduledOperations, "adjust", "adjust"),
         (ScheduledOperations, "issue", "issue"),
+        (EventQueue, "queue", "event"),
+        (ReversalCredits, "add_rows", "reverse"),
+        (ReversalCredits, "write_note", "note"),
     ):
         around(
             owner,

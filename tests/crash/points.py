@@ -59,11 +59,20 @@ POINTS = {
     "adjust.after": "the discounts of a draft are reduced, and it waits for issue",
     "issue.before": "an invoice is about to be issued",
     "issue.after": "an invoice is issued",
+    "event.before": "the deliveries of a billing event are about to be queued",
+    "event.after": "the deliveries of a billing event are queued",
+    "reverse.before": "reversed outcomes are about to be credited on a draft",
+    "reverse.after": "reversed outcomes are credited on a draft",
+    "note.before": "the credit note for a period's reversals is about to be written",
+    "note.after": "the credit note for a period's reversals is written",
     "renewed": "the lease is prolonged",
     "journal.before": "the journal is about to be written",
     "journal.after": "the journal is written",
     "release.before": "the lease is about to be given back",
 }
+
+# Steps that only come with reversed outcomes.
+OF_REVERSALS = ("reverse.before", "reverse.after", "note.before", "note.after")
 
 
 class Plan(msgspec.Struct, kw_only=True):

@@ -116,6 +116,8 @@ def catalogue(url: Any) -> list[CatalogueEntry]:
         catalogues.customer("acme", name="Acme", rate_card="standard", billing={"tax": "full"}),
         catalogues.rule("books", url=url("/fine"), secret=SECRET),
         catalogues.rule("sales", source="outcome_confirmed", url=url("/flaky"), secret=SECRET),
+        catalogues.rule("closed", source="invoice_closed", url=url("/fine"), secret=SECRET),
+        catalogues.rule("issued", source="invoice_issued", url=url("/flaky"), secret=SECRET),
         catalogues.rule("credits", source="outcome_reversed", url=url("/fine"), secret=SECRET),
         catalogues.customer("globex", at(GLOBEX), name="Globex", rate_card="standard", billing={"tax": "full"}),
         # The price changes in the middle: what opened before keeps its own.

@@ -6,6 +6,7 @@ placed has its instant replaced by a word, because that one is of the wall clock
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable
 from typing import Any, TypeAlias, cast
@@ -20,6 +21,7 @@ from witnd.domain.catalogue.catalogue import CatalogueEntry
 from witnd.domain.values import instant
 from witnd.fold.history import decode_history
 from witnd.store.deliveries.outbox import decode_progress
+from witnd.store.deliveries.outbox import decode_row as decode_delivery
 from witnd.store.invoices.codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.records.codec import decode_outcome
@@ -80,10 +82,16 @@ class Reader:
             asked.zrangebyscore(BILLING.open, "-inf", time.time() * 1000)
             asked.zcard(BILLING.to_issue)
             asked.zcard(BILLING.to_adjust)
-            last, cursor, due, resolved, sending, line, read, *unfinished = asked.execute()
+            asked.scard(BILLING.outbox_rules)
+            asked.xrevrange(BILLING.events, count=1)
+            asked.get(BILLING.events_queued)
+            asked.zcard(BILLING.reversed)
+            last, cursor, due, resolved, sending, line, read, *unfinished, event, queued, reversed_ = asked.execute()
         collected = not int(line or 0) or (read or b"").startswith(b"%d " % int(line))
         done = last and last[0][0] == cursor and not due and not sending and resolved >= outcomes
-        return bool(done and collected and not any(unfinished))
+        return bool(
+            done and collected and not any(unfinished) and not reversed_ and (not event or event[0][0] == queued)
+        )
 
 
 def is_control(fields: dict[bytes, bytes]) -> bool:
@@ -126,9 +134,27 @@ def read_state(reader: Reader) -> StoredState:
         "settling": state.get(b"settling"),
     }
     stored_state["invoices"] = _invoices(reader)
+    stored_state["billing events"] = [_without_instant(fields[b"data"]) for _, fields in reader.stream(BILLING.events)]
+    stored_state["billing deliveries"] = {
+        id_.decode(): _billing_delivery(id_.decode(), row) for id_, row in reader.hash(BILLING.deliveries).items()
+    }
+    stored_state["standings"] |= {
+        id_: decode_progress(record).standing for id_, record in reader.hash(BILLING.attempts).items()
+    }
+    stored_state["billing delivered"] = sorted(reader.ask("ZRANGE", BILLING.delivered, 0, -1))
     stored_state["numbers"] = reader.hash(BILLING.numbers), reader.hash(BILLING.series)
     stored_state["other keys"] = _others(names)
     return cast(StoredState, _without(stored_state, placed))
+
+
+def _billing_delivery(id_: str, row: bytes) -> tuple[Any, ...]:
+    found = decode_delivery(id_, row)
+    return found.rule_id, found.outcome_key, found.type, _without_instant(found.body)
+
+
+def _without_instant(body: bytes) -> bytes:
+    """The wall clock is in `createdAt`, and nowhere else."""
+    return re.sub(rb'"createdAt":"[^"]*"', b"", body)
 
 
 def _days(reader: Reader, names: list[str]) -> dict[str, int]:
@@ -261,7 +287,7 @@ def undelivered(stored_state: StoredState, messages: Iterable[Message], placed: 
             told.append(f"{one.id} came with two bodies")
         if one.status == 200:
             accepted.add(one.id)
-    wanted = {id_.decode() for id_ in stored_state["deliveries"]}
+    wanted = {id_.decode() for id_ in stored_state["deliveries"]} | stored_state["billing deliveries"].keys()
     told += [f"{id_} never arrived" for id_ in sorted(wanted - accepted)]
     told += [f"{id_} arrived and is no delivery" for id_ in sorted(set(bodies) - wanted)]
     told += [

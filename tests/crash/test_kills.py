@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from tests.crash.harness import FULL, CrashHarness
-from tests.crash.points import POINTS, Plan
+from tests.crash.points import OF_REVERSALS, POINTS, Plan
 from tests.crash.receiver import Message
 from tests.crash.scenarios import Scenario, outage
 from tests.crash.stored_state import KEYS, StoredState, read_state
@@ -25,7 +25,7 @@ def plan(point: str, number: int) -> Plan:
     )
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in OF_REVERSALS])
 def test_killed_at_a_step_and_again_further_on_a_run_ends_as_the_undisturbed_one(
     harness: CrashHarness, scenario: Scenario, undisturbed: StoredState, point: str
 ) -> None:

@@ -56,6 +56,8 @@ _CHANGING = (
     (re.compile(r"\b(?:Redis|Valkey) \d+\.[\w.]+"), "<server>"),
     (re.compile(r"\d+(?:\.\d+)? MiB\b"), "<size>"),
     (re.compile(r"^0 \| \d+ \| (?=\d+ \| \d+$)", re.MULTILINE), "0 | <entries> | "),
+    # How far the biller had read when the invoice was issued.
+    (re.compile(r"(?<=issued_through )\S+"), "<instant>"),
     (re.compile(r"(?<=Uptime\n).*"), "<span>"),
     (re.compile(rf"version {re.escape(__version__)}\b"), "version <version>"),
 )

@@ -109,9 +109,14 @@ class Sample:
 
 
 def charged(api: ApiServer, invoice: str) -> str:
-    """The outcome of a line of an invoice that costs something."""
+    """The outcome of a line of an invoice that costs something, of which nothing was credited."""
     lines = api.get(f"/v1/invoices/{invoice}/lines")["data"]
-    return next(str(one["outcome_key"]) for one in lines if one["kind"] == "outcome" and Decimal(one["amount"]))
+    credited = {one["corrects"] for one in lines}
+    return next(
+        str(one["outcome_key"])
+        for one in lines
+        if one["kind"] == "outcome" and Decimal(one["amount"]) and one["id"] not in credited
+    )
 
 
 def same(text: str) -> str:
@@ -168,7 +173,10 @@ def _catalogue(endpoint: str, say: Say) -> str:
     for agent in found["agents"]:
         agent["settlement_period"] *= SLOWER
         agent |= {"key": say(agent["key"]), "name": say(agent["name"])}
-        _respell(agent["condition"], say)
+        for result in agent.get("grades", [agent]):
+            _respell(result["condition"], say)
+        if "reversal" in agent:
+            agent["reversal"]["on"] = [say(action) for action in agent["reversal"]["on"]]
     for card in found["rate_cards"]:
         for entry in card["entries"]:
             entry["agent"] = say(entry["agent"])
@@ -187,6 +195,7 @@ def _catalogue(endpoint: str, say: Say) -> str:
     )
     for customer in found["customers"]:
         customer |= {"key": say(customer["key"]), "name": say(customer["name"])}
+        del customer["billing"]  # most have none here
     found["customers"][0] |= {
         "rate_card": "usage",
         "billing": BILLING | {"legal_name": say("Acme Inc."), "tax": say("vat")},

@@ -23,7 +23,7 @@ from tests.web.test_notification_rules import listening
 from witnd.app import deliveries as desk_of
 from witnd.domain.webhooks.delivery import Attempt, EndpointState, Progress, finish_attempt, start_attempt
 from witnd.domain.webhooks.notification import SCHEDULE, Delivery, rule_id
-from witnd.store.deliveries.outbox import encode_endpoint
+from witnd.store.deliveries.endpoint_codec import encode_endpoint
 from witnd.store.keys import Keys
 from witnd.web.dashboard.present.words import until as until_filter
 

@@ -18,7 +18,7 @@ from tests.web.api_server import ApiServer, api_server
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, RULE, changes, made
 from tests.web.test_notification_rules import AT_CRM, CRM, listening, parked, suspend
 from witnd.domain.webhooks.delivery import EndpointState
-from witnd.store.deliveries.outbox import encode_endpoint
+from witnd.store.deliveries.endpoint_codec import encode_endpoint
 
 LIST = "/dashboard/notifications"
 AT = f"{LIST}/crm"

@@ -5,7 +5,7 @@ from tests.support.processes import until
 from tests.web.api_server import ApiServer
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.domain.webhooks.notification import rule_id
-from witnd.store.deliveries.outbox import encode_endpoint
+from witnd.store.deliveries.endpoint_codec import encode_endpoint
 
 
 def needs(admin: Dashboard) -> dict[str, str]:

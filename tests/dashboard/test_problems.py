@@ -18,7 +18,8 @@ from tests.web.recorded_run import recorded_run
 from witnd.app import problems
 from witnd.domain.webhooks.delivery import EndpointState, Progress
 from witnd.domain.webhooks.notification import rule_id
-from witnd.store.deliveries.outbox import encode_endpoint, encode_progress
+from witnd.store.deliveries.endpoint_codec import encode_endpoint
+from witnd.store.deliveries.outbox import encode_progress
 from witnd.web.dashboard.pages import problems as page_of
 
 CRM = rule_id("crm")

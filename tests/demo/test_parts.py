@@ -7,7 +7,7 @@ import pty
 import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import pytest
@@ -19,6 +19,7 @@ from witnd.audit.scope import Mismatch
 from witnd.cli.main import main
 from witnd.demo import demo
 from witnd.demo.catalogue import sample_file
+from witnd.demo.history import DAYS, HISTORY_CUSTOMERS, history
 from witnd.demo.receiver import ERROR_EVERY, Receiver, ReceiverStats, signature_problem
 from witnd.demo.screen import Screen
 from witnd.demo.traffic import LANES, Raw, Step, fields, outcomes
@@ -92,6 +93,42 @@ def test_everything_but_the_mistakes_made_on_purpose_is_a_usable_event() -> None
 def test_no_outcome_key_comes_twice() -> None:
     keys = [acted.key for lane in LANES for acted in islice(outcomes(lane), 200)]
     assert len(keys) == len(set(keys))
+
+
+# -- the history -----------------------------------------------------------------------------------
+
+
+def test_the_history_is_the_same_before_every_now() -> None:
+    first, later = history(NOW * 1000), history(NOW * 1000 + 86_400_000)
+    assert [(at + 86_400_000, event) for at, event in first] == later
+
+
+def test_the_history_has_usable_events_in_order_that_end_before_now() -> None:
+    found, now_ms = history(NOW * 1000), NOW * 1000
+    assert found == sorted(found, key=lambda event: event[0])
+    assert now_ms - DAYS * 86_400_000 == found[0][0]
+    assert found[-1][0] < now_ms
+    events = [read([part.encode() for pair in event.items() for part in pair]) for _, event in found]
+    assert {event.customer_key for event in events if isinstance(event, Event)} == set(HISTORY_CUSTOMERS)
+    live = {acted.key for lane in LANES for acted in islice(outcomes(lane), 200)}
+    assert [event for event in events if not isinstance(event, Event) or event.key in live] == []
+
+
+@pytest.mark.parametrize("day", range(0, 365, 7))
+def test_every_customer_has_a_confirmed_result_in_the_month_before(day: int) -> None:
+    """Whatever the date is, each gets an invoice of the last closed month."""
+    now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
+    before = f"{now.replace(day=1) - timedelta(days=1):%Y-%m}"
+    billed = set()
+    for at, fields_ in history(round(now.timestamp() * 1000)):
+        event = read([part.encode() for pair in fields_.items() for part in pair])
+        assert isinstance(event, Event)
+        if (
+            event.action in ("pr_merged", "signed_by_seller")
+            and f"{datetime.fromtimestamp(at // 1000, UTC):%Y-%m}" == before
+        ):
+            billed.add(event.customer_key)
+    assert billed == set(HISTORY_CUSTOMERS)
 
 
 # -- the screen ----------------------------------------------------------------------------------

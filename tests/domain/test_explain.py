@@ -126,3 +126,15 @@ def test_a_history_that_is_gone_is_said_to_be() -> None:
 )
 def test_durations_are_spelled_in_their_units(seconds: int, words: str) -> None:
     assert duration_text(seconds) == words
+
+
+def test_a_check_that_several_grades_share_is_named_once() -> None:
+    shared = leaf("replied", "seen")
+    made = contract([], grades=[
+        {"key": "good", "condition": [shared, leaf("csat", "gte", 4)]},
+        {"key": "plain", "condition": [shared]},
+    ])  # fmt: skip
+    history = [Item((1000, 0), "replied")]
+    said = explanation(recorded_run(made, history, settled=False), history)
+    assert said.events[0].words.count("`replied` was seen") == 1
+    assert said.why.count("`replied` was seen") == 1

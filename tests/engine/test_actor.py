@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from witnd.domain.outcomes.event import Event
 from witnd.fold.actor import TAIL_MAX, Actor, Marks
-from witnd.fold.history import decode_history, encode_history, items_of
+from witnd.fold.history import decode_history, encode_history, items_of, mark_of
 
 MARKS = [bytes([65 + n]) * 16 for n in range(4)]
 
@@ -23,7 +23,7 @@ events = st.builds(event, st.none() | st.sampled_from(MARKS), texts, st.none() |
 @given(st.lists(events, max_size=3 * TAIL_MAX), st.sets(st.integers(0, 3 * TAIL_MAX)))
 def test_a_mark_is_found_in_the_tail_and_behind_it_and_nowhere_else(given_events, spills):
     actor = Actor.__new__(Actor)
-    actor.tail, actor.tailed, actor.marks, actor.reversal = b"", 0, None, b""
+    actor.tail, actor.tailed, actor.marks = b"", 0, None
     listed: list[bytes] = []
     known: dict[bytes, bytes | None] = {}
     for number, one in enumerate(given_events):
@@ -38,7 +38,7 @@ def test_a_mark_is_found_in_the_tail_and_behind_it_and_nowhere_else(given_events
         assert [actor.find(mark) for mark in MARKS] == [known.get(mark) for mark in MARKS]
 
     spare = b"Z" * 16
-    actor.reversal = encode_history(99, 0, event(spare, "reversed", None), None)
+    actor.add_marks(mark_of(encode_history(99, 0, event(spare, "reversed", None), None)))
     assert actor.find(spare) == event(spare, "reversed", None).content
     assert [actor.find(mark) for mark in MARKS] == [known.get(mark) for mark in MARKS]
 

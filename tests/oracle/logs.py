@@ -413,7 +413,9 @@ def _leaf(operator: str, fact: str, number: Any, scalar: Any, times_: int) -> di
     return leaf
 
 
-SOURCES = ("outcome_confirmed", "outcome_missed", "both", "both", "outcome_reversed", "outcome_reversed")
+SOURCES = (
+    "outcome_confirmed", "outcome_missed", "both", "both", "outcome_reversed", "outcome_reversed", "invoice_issued",
+)  # fmt: skip
 OPERATORS = (
     *("seen", "not seen", "count_gte", "count_lte", "count_gt", "count_lt", "count_eq", "match"),
     *("gte", "lte", "gt", "lt", "not gte", "not lte", "not gt", "not lt"),

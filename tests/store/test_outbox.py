@@ -20,13 +20,12 @@ from witnd.domain.webhooks.delivery import (
     request_resend,
     start_attempt,
 )
+from witnd.store.deliveries.endpoint_codec import decode_endpoint, encode_endpoint
 from witnd.store.deliveries.outbox import (
     Outbox,
     Row,
-    decode_endpoint,
     decode_progress,
     decode_row,
-    encode_endpoint,
     encode_progress,
     encode_row,
 )

@@ -14,7 +14,8 @@ class Webhook(NamedTuple):
 
 @contextmanager
 def receiver(arrived: Callable[[], None] = lambda: None) -> Iterator[tuple[str, list[Webhook]]]:
-    """Its address, and what it received so far. It calls `arrived` before it answers."""
+    """Its address, and what it received so far. It calls `arrived` before it answers. It answers 204, and a path such
+    as `/410` with that status."""
     received: list[Webhook] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -23,7 +24,8 @@ def receiver(arrived: Callable[[], None] = lambda: None) -> Iterator[tuple[str, 
             received.append(Webhook(self.headers["webhook-id"], body))
             arrived()
             with suppress(OSError):  # the sender may be gone
-                self.send_response(204)
+                path = self.path.removeprefix("/")
+                self.send_response(int(path) if path.isdigit() else 204)
                 self.end_headers()
 
         def log_message(self, *_: object) -> None:

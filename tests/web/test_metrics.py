@@ -13,7 +13,7 @@ from tests.support.server import Server
 from tests.web.api_server import CATALOGUE, ApiServer, api_server
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import EndpointState
-from witnd.store.deliveries.outbox import encode_endpoint
+from witnd.store.deliveries.endpoint_codec import encode_endpoint
 from witnd.web.http.metrics import METRICS, render
 
 Labels = tuple[tuple[str, str], ...]

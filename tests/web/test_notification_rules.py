@@ -19,7 +19,7 @@ from tests.web.api_server import ApiServer, api_server
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, RULE, changes, made, paths
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.domain.webhooks.notification import rule_id, secret_bytes
-from witnd.store.deliveries.outbox import encode_endpoint
+from witnd.store.deliveries.endpoint_codec import encode_endpoint
 
 CRM = rule_id("crm")
 AT_CRM = f"/v1/notification-rules/{CRM}"

@@ -14,7 +14,8 @@ from tests.web.api_server import ApiServer
 from tests.web.recorded_run import recorded_run, settle
 from witnd.domain.webhooks.delivery import EndpointState, Progress
 from witnd.domain.webhooks.notification import rule_id
-from witnd.store.deliveries.outbox import encode_endpoint, encode_progress
+from witnd.store.deliveries.endpoint_codec import encode_endpoint
+from witnd.store.deliveries.outbox import encode_progress
 
 CRM = rule_id("crm")
 

@@ -65,12 +65,15 @@ class Rejected(Struct, frozen=True, kw_only=True):
 
 
 class StuckDelivery(Struct, frozen=True, kw_only=True):
-    """A delivery that was given up (`dead`) or is parked (`parked`)."""
+    """A delivery that was given up (`dead`) or is parked (`parked`). `subject_key` and `type` as in a delivery;
+    `outcome_key` is empty if it reports on no outcome."""
 
     id: str
     standing: str
     rule: str
+    subject_key: str
     outcome_key: str
+    type: str
     attempts: int
     reason: str | None
     href: str
@@ -242,7 +245,9 @@ async def _deliveries(services: Services, found: StuckCounts) -> list[StuckDeliv
             id=one.row.id,
             standing=one.row.progress.standing,
             rule="" if one.row.delivery is None else one.row.delivery.rule_name,
-            outcome_key="" if one.row.delivery is None else one.row.delivery.outcome_key,
+            subject_key="" if one.row.delivery is None else one.row.delivery.outcome_key,
+            outcome_key="" if one.row.delivery is None or one.partition is None else one.row.delivery.outcome_key,
+            type="" if one.row.delivery is None else one.row.delivery.type,
             attempts=one.row.progress.started,
             reason=one.row.progress.reason,
             href=f"/v1/deliveries/{one.row.id}",

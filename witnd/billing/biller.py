@@ -24,6 +24,7 @@ from witnd.billing.fee_periods import FeePeriods, add_draft
 from witnd.billing.reversal_schedule import Reached, ReversalSchedule
 from witnd.billing.reversals import ReversalCredits
 from witnd.billing.row_ids import drop_repeated_lines
+from witnd.billing.scheduled import OverdueInvoices
 from witnd.billing.steps import Steps
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import Invoice
@@ -92,6 +93,7 @@ class Biller:
         self._fees = FeePeriods(ledger, catalogue, self._steps, self._call)
         self._terms = terms
         self._drafts = ClosedDrafts(ledger, catalogue, operations, safe, self._call, terms.grace_ms)
+        self._overdue = OverdueInvoices(ledger, operations, safe, self._call)
         self._reversals = ReversalSchedule(
             ledger,
             catalogue,
@@ -229,6 +231,7 @@ class Biller:
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
             return JUMPED_MS
+        await self._overdue.mark(applied.now_ms)
         await self._reversals.credit(self._reached, self._calendar, applied.now_ms)
         open_end = await self._call("reading open drafts", self._ledger.first_end)
         ends = open_end, self._fees.next_end(self._calendar), self._reversals.next_end

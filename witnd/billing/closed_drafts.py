@@ -28,6 +28,9 @@ class Scheduled(Protocol):
     async def adjust(self, id_: str) -> bool:
         """Reduce the discounts of a closed draft. Return whether it was a draft."""
 
+    async def mark_overdue(self, id_: str) -> bool:
+        """Record that an invoice is overdue. Return whether it leaves the list of unpaid ones."""
+
 
 class _Refused(NamedTuple):
     """A draft that is due and cannot be issued. It is tried again at an instant (ms), or after a catalogue change."""

@@ -16,6 +16,7 @@ from witnd.billing.closing import PAGE, DraftRating, merged_rows
 from witnd.billing.steps import Steps
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.period_terms import period_charges, period_terms
+from witnd.domain.invoice_events import invoice_event
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values import instant
 from witnd.domain.values.period import Period
@@ -24,6 +25,7 @@ from witnd.store.invoices.codec import billed_fields, encode_row, sums_fields
 from witnd.store.invoices.ledger import Ledger
 from witnd.store.invoices.reversals import reversed_outcomes
 from witnd.store.partition.commit import Word
+from witnd.store.records.event_codec import whole_event
 from witnd.store.server.retry import Retry
 
 # Rows per step: a few ms of server time.
@@ -115,6 +117,7 @@ class Closer:
         step.add("ZREM", keys.open, head.id)
         if done.subtotal or self._zero_invoices:
             step.add("ZADD", keys.to_issue, head.end, head.id)
+        step.add("XADD", keys.events, "*", "data", whole_event(invoice_event("invoice_closed", done)))
         closed_to = max(self._closed_to, head.end)
         step.add("HSET", keys.state, "closing", "", "closed_to", closed_to)
         await self._steps.send(step)

@@ -10,8 +10,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from witnd.domain.invoices.adjustments import adjustment_row, charge_row
-from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.invoice import Invoice, Row, adjustment_row, charge_row
 from witnd.domain.invoices.sums import GroupSums, Sum, Sums, add_to, group_total, with_charges
 from witnd.domain.pricing.charge import PeriodCharges, charges
 from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
@@ -98,6 +97,13 @@ class _Group:
         # Whether the close adds nothing to the amounts of its rows.
         self.is_settled = is_settled and (terms is None or not terms.has_period_bounds)
 
+    def meter_after(self, price: Price) -> GroupMeter:
+        """Return the meter for the next row, which has this price."""
+        self.last = price
+        if self.meter is None:
+            self.meter = GroupMeter(self.position.charged)
+        return self.meter
+
 
 class _Priced:
     """The rows of a draft under one price: their number, those without an amount yet, and the sums of amounts that
@@ -153,27 +159,18 @@ class DraftRating:
         priced = self._prices.get(_price_hash(row)) or self._learn(row)
         priced.lines += 1
         group = priced.group
-        self._reversed += row.reversed_at is not None
-        if row.amount is not None and row.reversed_at is not None:
-            priced.reversed_lines += 1
-            priced.reversed = money.plus(priced.reversed, Decimal(row.amount))
+        if row.reversed_at is not None:
+            return self._rate_reversed(row, priced)
         if row.amount is not None and group.is_settled:
             priced.settled = money.plus(priced.settled, Decimal(row.amount))
             return row
-        group.last = priced.price
-        meter = group.meter
-        if meter is None:
-            meter = group.meter = GroupMeter(group.position.charged)
+        meter = group.meter_after(priced.price)
         if row.amount is not None:
             amount = Decimal(row.amount)
             priced.settled = money.plus(priced.settled, amount)
-            if row.reversed_at is None:
-                meter.settle(_unit(row), amount, Decimal(row.amount_exact or row.amount))
+            meter.settle(_unit(row), amount, Decimal(row.amount_exact or row.amount))
             return row
         priced.unrated += 1
-        if row.reversed_at is not None:
-            meter.add(priced.price, _ZERO)  # its price can still be the last one of the group
-            return _reversed_row(row, priced.price)
         rated = meter.add(priced.price, _unit(row))
         priced.rated = money.plus(priced.rated, rated.amount)
         each = rated.price_per_unit
@@ -184,6 +181,22 @@ class DraftRating:
             amount_exact=plain(rated.exact),
             working=rated.working,
         )
+
+    def _rate_reversed(self, row: Row, priced: _Priced) -> Row:
+        """Return the row of an outcome that was reversed within the period. It still makes a group, and its price can
+        be the last one of it."""
+        self._reversed += 1
+        if row.amount is None:
+            priced.unrated += 1
+            priced.group.meter_after(priced.price).add(priced.price, _ZERO)
+            return _reversed_row(row, priced.price)
+        amount = Decimal(row.amount)
+        priced.reversed_lines += 1
+        priced.reversed = money.plus(priced.reversed, amount)
+        priced.settled = money.plus(priced.settled, amount)
+        if not priced.group.is_settled:
+            priced.group.meter_after(priced.price)
+        return row
 
     def close(self) -> list[Row]:
         """Return the adjustments of the groups, by agent, then fees and commitment. `subtotal` and `sums` are set then.

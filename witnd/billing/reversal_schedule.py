@@ -129,8 +129,7 @@ class ReversalSchedule:
             await self._move(id_, invoice.revised_by)
             return None
         if invoice.status in ("draft", "void"):
-            before = self._limit(invoice, reached)
-            await self._call("crediting reversals", partial(self._credits.add_rows, invoice, before))
+            await self._call("crediting reversals", partial(self._add_rows, invoice, reached))
             return None
         keys = await self._call("reading reversals", partial(self._invoices.reversals.pending_keys, id_))
         for period in dict.fromkeys(calendar.period_at(at) for _, at in keys):
@@ -139,17 +138,19 @@ class ReversalSchedule:
             await self._call("writing a credit note", partial(self._credits.write_note, invoice, period))
         return None
 
-    def _limit(self, invoice: Invoice, reached: Reached) -> int | None:
-        """Return the instant before which reversals are credited now: on a draft, only those that its issue, whenever
-        it happens, takes account of."""
+    async def _add_rows(self, invoice: Invoice, reached: Reached) -> bool:
+        """Credit on a draft the reversals that its issue, whenever it happens, takes account of."""
         if invoice.status == "void":
-            return None
+            return await self._credits.add_rows(invoice, None)
         if not invoice.closed:
-            return min(invoice.end, reached.live)
-        if self._grace_ms is None or not (invoice.subtotal or invoice.manual):
-            # Nothing remains of a draft without amounts, which may never be issued.
-            return reached.applied
-        return min(reached.applied, invoice.end + self._grace_ms)
+            return await self._credits.add_rows(invoice, min(invoice.end, reached.live))
+        through = reached.applied
+        if self._grace_ms is not None:
+            through = min(through, invoice.end + self._grace_ms)
+        if invoice.subtotal or invoice.manual:
+            return await self._credits.add_rows(invoice, through)
+        # Nothing remains of a draft without amounts. It may never be issued, so its reversals must not wait.
+        return await self._credits.add_rows(invoice, reached.applied, through)
 
     async def _move(self, id_: str, next_: str) -> None:
         """Move reversals that were collected while the invoice was revised to its next edition."""

@@ -7,6 +7,7 @@ an invoice that were reversed in one period get a credit note when that period c
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from witnd.billing.einvoice.issued_documents import IssuedDocuments
 from witnd.billing.row_taxes import RowTaxes
@@ -24,6 +25,9 @@ from witnd.store.invoices.codec import contradictions
 from witnd.store.invoices.reads import Invoices
 from witnd.store.invoices.reversals import PendingReversal
 
+# Credit rows per change: a tenth of a second for an invoice with many groups.
+MAX_ROWS: Final = 500
+
 
 class ReversalCredits:
     """Credits reversals. Each is credited once, so calls may be repeated. The catalogue must be up to date.
@@ -35,10 +39,18 @@ class ReversalCredits:
         self._catalogue = catalogue
         self._series = series
 
-    async def add_rows(self, invoice: Invoice, before: int | None) -> bool:
+    async def add_rows(self, invoice: Invoice, before: int | None, through: int | None = None) -> bool:
         """Credit the lines of a draft that were reversed before an instant. Of a void invoice, nothing is credited.
-        Return whether there were any."""
+        Return whether there were any. `through`: the instant to record on the draft, if it is not the same."""
         found = await pending_reversals(self.invoices, invoice, before)
+        for start in range(0, len(found), MAX_ROWS):
+            part = found[start : start + MAX_ROWS]
+            is_last = len(part) == len(found) - start
+            await self._add_rows(invoice, part, (before if through is None else through) if is_last else None)
+        return bool(found)
+
+    async def _add_rows(self, invoice: Invoice, found: Sequence[PendingReversal], through: int | None) -> None:
+        """Credit some of the reversals on a draft; `through`: an instant before which no others are left."""
 
         def decide(seen: Snapshot) -> Decision:
             if seen.invoice.status not in ("draft", "void") or seen.invoice.revised_by is not None:
@@ -46,11 +58,9 @@ class ReversalCredits:
             with contradictions(invoice.id):
                 table = tax_table(self._catalogue, seen.invoice, seen.at)
                 wanted = reversed_rows(self._catalogue, seen, found)
-                return reversals.credit_rows(seen.invoice, wanted, at=seen.at, table=table, through=before)
+                return reversals.credit_rows(seen.invoice, wanted, at=seen.at, table=table, through=through)
 
-        if found:
-            await self.invoices.do(invoice.id, decide, rows=[one.row.id for one in found])
-        return bool(found)
+        await self.invoices.do(invoice.id, decide, rows=[one.row.id for one in found])
 
     async def write_note(self, invoice: Invoice, period: Period) -> bool:
         """Write the credit note of an issued invoice for the reversals that were accepted in a period. Return whether

@@ -1,26 +1,37 @@
-"""The operations on invoices that the schedule makes: issue a closed draft, and adjust its discounts before."""
+"""The operations on invoices that the schedule makes: adjust the discounts of a closed draft, issue it, and mark an
+invoice that is overdue. `OverdueInvoices` finds the last ones."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import structlog
 
+from witnd.billing.closed_drafts import Scheduled
 from witnd.billing.reversals import pending_reversals, reversed_rows
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices.ageing import day_number
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue import issue
 from witnd.domain.invoices.issue_terms import issue_terms, tax_table
 from witnd.domain.invoices.manual import adjust
 from witnd.domain.invoices.operations import Decision, Refusal, Series, Unchanged
+from witnd.domain.invoices.payment import mark_overdue, today
+from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
 from witnd.store.invoices.codec import contradictions
+from witnd.store.invoices.ledger import Ledger
 from witnd.store.invoices.reads import Invoices
 
 # One token: it is the same operation, even after a restart of the daemon.
 ISSUE_ID: Final = "schedule"
 # An edition is adjusted once, when its period has closed.
 ADJUST_ID: Final = "adjust"
+# An invoice is marked once.
+OVERDUE_ID: Final = "overdue"
+# Unpaid invoices per page.
+PAGE: Final = 100
 
 log = structlog.get_logger()
 
@@ -84,9 +95,57 @@ class ScheduledOperations:
         done = await self._invoices.do(id_, decide, token=ADJUST_ID)
         return not isinstance(done, Refusal | Unchanged)
 
+    async def mark_overdue(self, id_: str) -> bool:
+        """Record that an invoice is overdue. Return whether it leaves the list of unpaid ones."""
+
+        def decide(seen: Snapshot) -> Decision:
+            with contradictions(id_):
+                return mark_overdue(seen.invoice, today(seen.at), seen.at)
+
+        return isinstance(await self._invoices.do(id_, decide, token=OVERDUE_ID), Operation)
+
     def _warn(self, done: Operation) -> None:
         data = done.invoice.issue_data
         if not self._is_warned and data is not None and data.seller is None:
             self._is_warned = True
             remedy = "add a [seller] to the catalogue, and issue corrected invoices with `witnd invoices revise`"
             log.warning("billing.no_seller", invoice=done.invoice.number, remedy=remedy)
+
+
+class OverdueInvoices:
+    """Marks overdue invoices. `safe` returns whether Redis is safe to store invoices in."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        operations: Scheduled,
+        safe: Callable[[], Awaitable[bool]],
+        call: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]],
+    ) -> None:
+        self._ledger = ledger
+        self._operations = operations
+        self._safe = safe
+        self._call = call
+        self._damaged: set[str] = set()  # all of them are logged
+
+    async def mark(self, now_ms: int) -> None:
+        day, left, marked = day_number(today(now_ms)), 0, 0
+        while ids := await self._call("reading unpaid invoices", partial(self._ledger.past_due, day, left, PAGE)):
+            if not await self._call("checking Redis", self._safe):
+                return
+            for id_ in ids:
+                if await self._mark(id_):
+                    marked += 1
+                else:
+                    left += 1  # a damaged invoice stays in the list, so that others are marked
+        if marked:
+            log.info("billing.overdue", invoices=marked)
+
+    async def _mark(self, id_: str) -> bool:
+        try:
+            return bool(await self._call("marking an overdue invoice", partial(self._operations.mark_overdue, id_)))
+        except DamagedInvoice as damaged:
+            if id_ not in self._damaged:
+                self._damaged.add(id_)
+                log.error("billing.not_marked", invoice=id_, reason=damaged.reason, remedy=damaged.remedy)
+            return False

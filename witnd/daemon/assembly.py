@@ -11,6 +11,7 @@ from witnd.app.daemon_services import Health
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.billing import Billing
+from witnd.daemon.block_watch import BlockWatch
 from witnd.daemon.catalogue_keeper import CatalogueKeeper
 from witnd.daemon.journal_keeper import JournalKeeper, MarksWatch
 from witnd.daemon.metrics import Backlog, collect_samples
@@ -27,6 +28,7 @@ from witnd.daemon.web import Lag, Web
 from witnd.notify.admission import sizes, total_for
 from witnd.notify.sender import Sender
 from witnd.notify.slots import CallLimits, Slots
+from witnd.store.billing_events.blocks import BlockRecord
 from witnd.store.catalogue.copy import CatalogueCopy
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.clock.watches import ClockWatches
@@ -128,16 +130,16 @@ class Daemon:
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
             registry = Registry(clients.ownership, keys, config.daemon.instance)
             self._sharing = Sharing(registry, self._owners, clock, config.daemon.lease)
+            marks = MarksWatch(clients.ownership, keys, journal, keeper, shared_writes)
+            self._billing = billing = billing_of(shared, marks)
             if self._stopping.is_set():
                 self.stop()  # `stop` was called before the start
-            marks = MarksWatch(clients.ownership, keys, journal, shared_writes)
-            self._billing = billing_of(shared, marks)
             partitions = [owner.keys for owner in self._owners]
             backlog = Backlog(clients.figures, keys, partitions, clock)
             self.web = self._web(shared, partitions, backlog)
             self._sides += [
                 SideTask("sharing of partitions", self._sharing.run),
-                SideTask("billing", self._billing.run, self._billing.release),
+                SideTask("blocks", BlockWatch(BlockRecord(clients.ownership, billing.keys), self._parts).run),
                 SideTask("figures", lambda: backlog.run(shared.catalogue)),
                 SideTask("journal", keeper.run),
                 SideTask("catalogue copy", copies.run),
@@ -190,7 +192,7 @@ class Daemon:
         """Run all partitions until each has stopped, then release their leases."""
         try:
             await run_together(
-                [owner.supervised.run() for owner in self._owners], [web.run(), *(side.run() for side in self._sides)]
+                [part.supervised.run() for part in self._parts()], [web.run(), *(side.run() for side in self._sides)]
             )
             self._raise_loss()
         finally:
@@ -211,8 +213,8 @@ class Daemon:
             self._systemd.stopping("finishing what was read")
         if self._sharing is not None:
             self._sharing.stop()
-        for owner in self._owners:
-            owner.stop()
+        for part in self._parts():
+            part.stop()
 
     @property
     def troubles(self) -> list[str]:
@@ -233,8 +235,8 @@ class Daemon:
 
     def _side_tasks(self) -> list[SideTask]:
         sides = [*self._sides, *([] if self.web is None else self.web.sides)]
-        for owner in self._owners:
-            sides += [owner.supervised, *owner.sides]
+        for part in self._parts():
+            sides += [part.supervised, *part.sides]
         return sides
 
     def _parts(self) -> list[Owner | Billing]:

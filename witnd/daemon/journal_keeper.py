@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
 from witnd.store.journal.journal import Journal
-from witnd.store.journal.marks import read_marks
+from witnd.store.journal.marks import Marks, read_marks
 from witnd.store.keys import BillingKeys, GlobalKeys
 from witnd.store.server.durability import Confirmations
 
@@ -61,6 +61,15 @@ class JournalKeeper:
             self._wanted.set()
             await self._turn.wait()
 
+    async def marks_on_disk(self, marks: Marks) -> None:
+        """Wait until the journal has these numbers on disk. Return at once if no journal is kept."""
+        if not self.is_kept:
+            return
+        self._journal.note_marks(marks)
+        while self.alarm is None and not self._journal.has_stored(marks):
+            self._wanted.set()
+            await self._turn.wait()
+
     async def close(self) -> None:
         """Write once more."""
         if self.is_kept:
@@ -100,12 +109,25 @@ class JournalKeeper:
 class MarksWatch:
     """Records the last numbers and the biller's steps once they are confirmed: `run()` until cancelled."""
 
-    def __init__(self, client: Redis, keys: GlobalKeys, journal: Journal, confirmations: Confirmations) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        keys: GlobalKeys,
+        journal: Journal,
+        keeper: JournalKeeper,
+        confirmations: Confirmations,
+    ) -> None:
         self.lost: LostData | None = None  # the marks that Redis has lost
         self._client = client
         self._keys = keys
         self._journal = journal
+        self._keeper = keeper
         self._confirmations = confirmations
+
+    @property
+    def is_needed(self) -> bool:
+        """Return whether numbers may still be undone, or are in a journal."""
+        return self._confirmations.is_needed or self._keeper.is_kept
 
     async def run(self) -> None:
         while True:
@@ -113,18 +135,33 @@ class MarksWatch:
                 await self._look()
             await asyncio.sleep(MARKS_SECONDS)
 
-    async def _look(self) -> None:
+    async def recorded(self) -> None:
+        """Wait until what Redis has now is confirmed, and its numbers are in the journal on disk. After a loss, nothing
+        waits: what is left is still there."""
+        while True:
+            try:
+                marks = await self._look()
+            except (StoreUnavailable, StoreRefused):
+                await asyncio.sleep(MARKS_SECONDS)
+                continue
+            if marks is not None:
+                await self._keeper.marks_on_disk(marks)
+            return
+
+    async def _look(self) -> Marks | None:
+        """Confirm and note the current marks, and return them; None if they are lost."""
         marks = await read_marks(self._client, self._keys)
         try:
             self._journal.check_marks(marks)
         except LostData as lost:
             self.lost = lost
-            return
+            return None
         self.lost = None
         billing = BillingKeys(self._keys.prefix)
         numbers = {(billing.series, name): number for name, number in marks.series.items()}
         await self._confirmations.confirm(least={(billing.state, "seq"): marks.billing, **numbers})
         self._journal.note_marks(marks)
+        return marks
 
 
 def in_thread(call: Callable[[], None]) -> asyncio.Future[None]:

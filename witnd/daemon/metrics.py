@@ -13,7 +13,7 @@ from witnd.daemon.partition.owner import Owner
 from witnd.daemon.side_task import SideTask
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.webhooks.notification import rule_id
-from witnd.store.deliveries.outbox import decode_endpoint
+from witnd.store.deliveries.endpoint_codec import decode_endpoint
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.log.appender import Appender
@@ -29,7 +29,7 @@ _FATES: Final = ("applied", "duplicate", "conflict", "reversed", "late", "reject
 
 
 class _Waiting(NamedTuple):
-    """Counts of one partition that are not in memory. `lines` counts all lines ever written."""
+    """Counts of one partition that are not in memory, or of the invoices. `lines` counts all lines ever written."""
 
     lines: int
     queued: int
@@ -38,11 +38,15 @@ class _Waiting(NamedTuple):
     unqueued: int
 
 
+_NOTHING: Final = _Waiting(0, 0, 0, 0, 0)
+
+
 class Backlog:
     """Reads counts from Redis: `run()` until cancelled."""
 
     def __init__(self, client: Redis, shared: GlobalKeys, partitions: Sequence[Keys], clock: Clock) -> None:
         self.of_partitions: list[_Waiting] = []
+        self._of_billing = _NOTHING
         self.samples: dict[str, list[Sample]] = {}  # without a partition
         self.read_at: float | None = None  # on the monotonic clock
         self._client = client
@@ -72,6 +76,10 @@ class Backlog:
                 asked.zrange(self._billing.open, 0, 0, withscores=True)
                 asked.zcard(self._billing.open)
                 asked.zcard(self._billing.to_issue)
+                asked.zcard(self._billing.dead)
+                for rule in rules:
+                    asked.zcard(self._billing.outbox(rule))
+                    asked.zcard(self._billing.parked(rule))
                 for keys in self._partitions:
                     asked.xinfo_stream(keys.lines)
                     asked.zcard(keys.dead)
@@ -80,12 +88,17 @@ class Backlog:
                         asked.zcard(keys.outbox(rule))
                         asked.zcard(keys.parked(rule))
                 found = cast("list[object]", await asked.execute(raise_on_error=False))
-        endpoints, first, drafts, closed = found[:4]
+        endpoints, first, drafts, closed, dead_events = found[:5]
+        start = 5 + 2 * len(rules)
+        events = found[5:start]
+        self._of_billing = _NOTHING._replace(
+            queued=sum(map(_number, events[::2])), parked=sum(map(_number, events[1::2])), dead=_number(dead_events)
+        )
         # A reply can be an error, for example while the server is loading.
         states = [decode_endpoint(record) for record in endpoints] if isinstance(endpoints, list) else []
         self._period_ended = int(first[0][1]) if isinstance(first, list) and first else None
         each = 3 + 2 * len(rules)
-        rest = [found[at : at + each] for at in range(4, len(found), each)]
+        rest = [found[at : at + each] for at in range(start, len(found), each)]
         self.of_partitions = [
             _Waiting(
                 lines=int(info["entries-added"]) if isinstance(info, dict) else 0,
@@ -102,9 +115,9 @@ class Backlog:
             "witnd_invoice_drafts": [(("open",), _number(drafts)), (("to issue",), _number(closed))],
         }
 
-    def _sums(self, numbers: Sequence[int]) -> dict[str, list[Sample]]:
-        """Return metrics summed over these partitions."""
-        parts = [self.of_partitions[number] for number in numbers]
+    def _sums(self, numbers: Sequence[int], *, is_billing: bool) -> dict[str, list[Sample]]:
+        """Return metrics summed over these partitions, and the invoices."""
+        parts = [self.of_partitions[number] for number in numbers] + ([self._of_billing] if is_billing else [])
         return {
             "witnd_invoice_lines_total": [((), sum(one.lines for one in parts))],
             "witnd_deliveries": [
@@ -121,8 +134,8 @@ class Backlog:
         if self.read_at is None:
             return {}
         found: dict[str, list[Sample]] = {"witnd_metrics_age_seconds": [((), self._clock.monotonic() - self.read_at)]}
-        if numbers:
-            found |= self._sums(numbers)
+        if numbers or is_billing:
+            found |= self._sums(numbers, is_billing=is_billing)
         if is_billing:
             found |= self.samples
             found["witnd_invoice_period_waiting_seconds"] = [((), self.waiting_seconds)]

@@ -71,6 +71,4 @@ def billing_of(shared: PartitionDeps, marks: MarksWatch) -> Billing:
     keys = BillingKeys(config.redis.prefix)
     lease = Lease(client, keys, config.daemon.instance, int(config.daemon.lease * 1000), clock.now_ms)
     invoices = Invoices(client, keys, config.redis.partitions, shared.journal.number, shared.confirm_shared)
-    return Billing(
-        config, shared.server, shared.catalogue, clock, invoices, lease, shared.watches.shared, lambda: marks.lost
-    )
+    return Billing(shared, invoices, lease, marks)

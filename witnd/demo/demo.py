@@ -21,11 +21,13 @@ from witnd.app.catalogue.apply import Application, apply
 from witnd.app.outcomes.list import one
 from witnd.app.outcomes.view import Explained
 from witnd.app.services import Services, services_without_daemon
-from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
+from witnd.config import BillingConfig, Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
 from witnd.daemon.assembly import Daemon, server_for
 from witnd.daemon.process.systemd import Systemd
 from witnd.demo.account import Line, webhook_line
-from witnd.demo.catalogue import customer_file, sample_file
+from witnd.demo.catalogue import customer_file, history_file, sample_file
+from witnd.demo.history import DAYS, append_history
+from witnd.demo.invoices import Books, is_billed, keep_books
 from witnd.demo.receiver import Receiver
 from witnd.demo.screen import Screen
 from witnd.demo.stops import Stops
@@ -43,6 +45,8 @@ FOLDER: Final = "witnd-demo-"
 LOG_FILE: Final = "daemon.log"
 LEASE_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = (0.6, 1, 2, 4, 8, 15, 30, 60)
+# Longest wait for the invoices of the history.
+HISTORY_SECONDS: Final = 30.0
 # Longest wait for outcomes to settle after the last event.
 SETTLE_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 15.0
@@ -73,6 +77,8 @@ def settings(folder: Path) -> Config:
         redis=RedisConfig(prefix=PREFIX),
         http=HttpConfig(bind=Address("127.0.0.1", 0)),
         webhooks=WebhooksConfig(allow_networks=(ip_network("127.0.0.0/8"),), schedule=RETRY_SECONDS),
+        # With the real clock, a period rarely ends during the demo. The draft of the history waits for the user.
+        billing=BillingConfig(issue="manual"),
         daemon=DaemonConfig(state_dir=folder / "state", instance="demo", lease=LEASE_SECONDS),
         state_dir_explicit=True,
     )
@@ -135,15 +141,19 @@ class Demo:
             watch = Watch(services, reads, lambda line: self._screen.print_line(*line.pieces()))
             async with Receiver.open(lambda receipt: watch.add(webhook_line(receipt))) as receiver, self._clean_up():
                 with self._stops.cuttable():
-                    receiver.secrets = (await _apply(services, sample_file(receiver.address))).plan.secrets
+                    await _apply(services, history_file())
+                    await append_history(client, self._keys, services.now_ms())
                     self._start("server", private.wait_exit())
                     self._start("daemon", daemon.run(server))
                     await self._wait(daemon.ready)
                     await self._wait(daemon.answering)
+                    books = await self._bill_history(services)
+                    receiver.secrets = (await _apply(services, sample_file(receiver.address))).plan.secrets
+                    await watch.skip()
                     token = await tokens.create(
                         services.tokens, _AUTHOR, name="demo", scopes=("admin",), rate=None, now_ms=services.now_ms()
                     )
-                    self._greet(private.url, f"{daemon.address}", token.token)
+                    self._greet(private.url, f"{daemon.address}", token.token, books)
                     self._start("account", watch.run(self._watched))
                     await self._run_traffic(services, watch)
                     await self._settle(client)
@@ -162,7 +172,15 @@ class Demo:
 
     # -- the acts --------------------------------------------------------------------------------
 
-    def _greet(self, url: str, address: str, token: str) -> None:
+    async def _bill_history(self, services: Services) -> Books:
+        """Wait until the daemon has billed the history, then issue its invoices."""
+        give_up = asyncio.get_running_loop().time() + HISTORY_SECONDS
+        while not await is_billed(services) and asyncio.get_running_loop().time() < give_up:
+            if await self._wait(self._stops.hurried, seconds=POLL_SECONDS):
+                break
+        return await keep_books(services, _AUTHOR)
+
+    def _greet(self, url: str, address: str, token: str, books: Books) -> None:
         agents = "support tickets, pull requests and contracts"
         self._say(f"A real daemon on a private server bills {agents} of made-up customers.")
         self._say("Outcomes settle after 3 to 5 quiet seconds; in real life it is days.")
@@ -170,6 +188,8 @@ class Demo:
         self._say(f"It runs {until}, settles what is open, audits everything and leaves nothing behind.")
         self._say(f"Look at it in a browser: {address}/dashboard")
         self._say(f"  sign in with {token}")
+        self._say(f"{DAYS} days of history are billed. Invoices: {books.text}.")
+        self._say(f"  See them at {address}/dashboard/invoices")
         self._say("Or in another terminal:")
         for command in self._look_inside(url):
             self._say(f"  {command}")

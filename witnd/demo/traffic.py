@@ -151,7 +151,7 @@ LANES: Final = (
         agent="contract",
         plots=CONTRACT,
         key="contract:{customer}:{number:03}",
-        number=1,
+        number=201,
         first=0.9,
         pause=(3.8, 4.8),
     ),

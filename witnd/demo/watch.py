@@ -14,14 +14,21 @@ from witnd.demo import account
 from witnd.demo.account import Line
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.explain import ExplainedEvent
-from witnd.domain.outcomes.resolution import Resolution
 from witnd.domain.values import instant
+from witnd.domain.webhooks.sources import REVERSED
 from witnd.store.log.reader import entry_id
 from witnd.store.query.fates import APPLIED, CONTROL
 from witnd.store.query.reads import Reads, text_of
 
 POLL_SECONDS: Final = 0.1
 PAGE: Final = 500
+
+
+class _Resolution(msgspec.Struct):
+    """The start of a resolution or reversal."""
+
+    type: str
+    outcome_key: str
 
 
 class Watch:
@@ -37,6 +44,12 @@ class Watch:
         self._lines: list[Line] = []
         self._log: EntryId = (0, 0)
         self._resolutions: EntryId = (0, 0)
+
+    async def skip(self) -> None:
+        """Leave out all that is processed already."""
+        self._log = await self._reads.cursor(self._keys)
+        [last] = (await self._reads.pipeline(("XREVRANGE", self._keys.resolutions, "+", "-", "COUNT", 1)))[0]
+        self._resolutions = entry_id(last[0])
 
     async def run(self, until: asyncio.Event) -> None:
         last = False
@@ -59,7 +72,10 @@ class Watch:
             lines += await self._entry_lines(entry)
         for entry, fields in await self._rows(self._keys.resolutions, self._resolutions, "+"):
             self._resolutions = entry
-            found = await one(self._services, msgspec.json.decode(fields[1], type=Resolution).outcome_key)
+            resolution = msgspec.json.decode(fields[1], type=_Resolution)
+            if resolution.type == REVERSED:
+                continue  # the line of the event shows it
+            found = await one(self._services, resolution.outcome_key)
             assert found is not None, fields
             self.first_final = self.first_final or found.key
             lines.append(account.resolution_line(found))

@@ -198,8 +198,9 @@ def _period(books: BillingProgress, data: Data) -> Iterator[Check]:
 def _webhooks(data: Data, catalogue: Catalogue | None) -> Iterator[Check]:
     names = {} if catalogue is None else {rule_id(name): name for name in catalogue.keys("notification_rule")}
     parked: dict[str, int] = {}
-    for part in data.parts:
-        for rule, number in part.parked.items():
+    outboxes: list[Part | BillingProgress] = [*data.parts, data.books]
+    for outbox in outboxes:
+        for rule, number in outbox.parked.items():
             parked[rule] = parked.get(rule, 0) + number
     suspended = [rule for rule, state in data.endpoints.items() if state.suspended]
     for rule in suspended[:MAX_PARTITION_LINES]:
@@ -221,7 +222,7 @@ def _webhooks(data: Data, catalogue: Catalogue | None) -> Iterator[Check]:
             "…" if len(failing) > MAX_NAMES else ""
         )
         yield note("data", "endpoint", f"failing, being retried: {which}", "run `witnd deliveries` for the reasons")
-    if dead := sum(part.dead for part in data.parts):
+    if dead := sum(outbox.dead for outbox in outboxes):
         found = f"{count(dead, 'delivery', 'deliveries')} given up"
         yield warning("data", "dead letters", found, "fix the endpoint, then run `witnd deliveries resend`")
     if unqueued := sum(part.unqueued for part in data.parts):

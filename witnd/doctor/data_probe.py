@@ -3,19 +3,19 @@
 It makes a limited number of constant-time reads and writes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import hiredis
 from msgspec import Struct
 
+from witnd.doctor.replies import ms, pairs, together
 from witnd.domain.catalogue.chain import Head
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.store.access.tokens import Token
 from witnd.store.catalogue.loader import decode_head
-from witnd.store.deliveries.outbox import decode_endpoint
-from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.deliveries.endpoint_codec import decode_endpoint
+from witnd.store.errors import Unsafe
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.query.reads import Command
 from witnd.store.records.codec import OutcomeRecord, outcome_record
@@ -24,12 +24,9 @@ from witnd.store.records.line_record import decode_line
 from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id
 from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
-from witnd.store.server import wire
-from witnd.store.server.connection import refusal
 from witnd.store.server.lease import Holder
 from witnd.store.server.routing.wires import Wires
 
-ANSWER_SECONDS: Final = 5.0
 # A reply about a log contains its first and last entry, up to 256 KiB each.
 PARTITIONS: Final = 16
 # The set of deadlines has lower bounds. The first passed ones are compared with the records.
@@ -84,6 +81,9 @@ class BillingProgress(Struct, frozen=True, kw_only=True):
     past_grace: int
     first_past: int | None
     uncollected: Mapping[int, int]  # some partitions → instant (ms) of the first line without a draft
+    # Of deliveries about billing events, as for a partition.
+    dead: int = 0
+    parked: Mapping[str, int] = {}
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -103,10 +103,10 @@ async def read_data(
     `StoreRefused` or `Unsafe`.
     """
     shared = GlobalKeys(prefix)
-    time, length, tokens, endpoints = await _together(
+    time, length, tokens, endpoints = await together(
         connection, ("TIME",), ("LLEN", shared.catalogue), ("HGETALL", shared.tokens), ("HGETALL", shared.endpoints)
     )
-    now_ms = _ms(time)
+    now_ms = ms(time)
     parts: list[Part] = []
     for first in range(0, partitions, PARTITIONS):
         keys = [Keys(prefix, number) for number in range(first, min(first + PARTITIONS, partitions))]
@@ -114,15 +114,15 @@ async def read_data(
     return Data(
         now_ms=now_ms,
         catalogue=length,
-        tokens=[token for name, raw in _pairs(tokens) if name != b"revision" and (token := _token(raw)) is not None],
+        tokens=[token for name, raw in pairs(tokens) if name != b"revision" and (token := _token(raw)) is not None],
         unreadable_tokens=[
             name.decode(errors="backslashreplace")
-            for name, raw in _pairs(tokens)
+            for name, raw in pairs(tokens)
             if name != b"revision" and _token(raw) is None
         ],
-        endpoints={rule.decode(): decode_endpoint(record) for rule, record in _pairs(endpoints)},
+        endpoints={rule.decode(): decode_endpoint(record) for rule, record in pairs(endpoints)},
         parts=parts,
-        books=await _books(connection, prefix, parts, now_ms, grace_ms),
+        books=await _books(connection, prefix, rules, parts, now_ms, grace_ms),
     )
 
 
@@ -138,7 +138,7 @@ async def _parts(connection: Wires, keys: Sequence[Keys], shared: GlobalKeys, ru
     commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue), ("GET", shared.catalogue_head)]
     each = 12 + len(rules)
     # Counting recent rejections requires the server's time.
-    since = _ms((await _together(connection, ("TIME",)))[0]) - DAY_MS
+    since = ms((await together(connection, ("TIME",)))[0]) - DAY_MS
     for one in keys:
         commands += [
             ("GET", one.owner),
@@ -155,12 +155,12 @@ async def _parts(connection: Wires, keys: Sequence[Keys], shared: GlobalKeys, ru
             ("HLEN", one.unqueued),
             *(("ZCARD", one.parked(rule)) for rule in rules),
         ]
-    time, versions, head, *rest = await _together(connection, *commands)
-    now_ms = _ms(time)
+    time, versions, head, *rest = await together(connection, *commands)
+    now_ms = ms(time)
     found = []
     for place, one in enumerate(keys):
         answers = rest[place * each : (place + 1) * each]
-        due = [(key.decode(), score_to_int(score)) for key, score in _pairs(answers[4])]
+        due = [(key.decode(), score_to_int(score)) for key, score in pairs(answers[4])]
         exact = await _deadlines(connection, one, [key for key, bound in due if bound <= now_ms])
         found.append(_part(one, now_ms, (decode_head(head), versions), answers, due, exact, rules))
     return found
@@ -179,7 +179,7 @@ def _part(
     fields = StateFields.of_partition(keys.state, state)
     cursor, read = fields.entry("cursor"), fields.number("read")
     fields.counters()
-    info = dict(_pairs(log))
+    info = dict(pairs(log))
     snapshot = LogSnapshot(
         now_ms,
         *catalogue,
@@ -220,7 +220,7 @@ async def _deadlines(connection: Wires, keys: Keys, due: Sequence[str]) -> list[
     """Return the deadlines in the records of these outcomes."""
     if not due:
         return []
-    [records] = await _together(connection, ("MGET", *map(keys.outcome, due)))
+    [records] = await together(connection, ("MGET", *map(keys.outcome, due)))
     decoded = [outcome_record(key, record) for key, record in zip(due, records, strict=True)]
     return [
         record.settles_at
@@ -230,10 +230,10 @@ async def _deadlines(connection: Wires, keys: Keys, due: Sequence[str]) -> list[
 
 
 async def _books(
-    connection: Wires, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None
+    connection: Wires, prefix: str, rules: Sequence[str], parts: Sequence[Part], now_ms: int, grace_ms: int | None
 ) -> BillingProgress:
     keys = BillingKeys(prefix)
-    owner, left, state, first, to_issue, past, oldest = await _together(
+    owner, left, state, first, to_issue, past, oldest, dead, *parked = await together(
         connection,
         ("GET", keys.owner),
         ("PTTL", keys.owner),
@@ -242,12 +242,14 @@ async def _books(
         ("ZCARD", keys.to_issue),
         ("ZCOUNT", keys.to_issue, "-inf", "(0" if grace_ms is None else now_ms - grace_ms),
         ("ZRANGE", keys.to_issue, 0, 0, "WITHSCORES"),
+        ("ZCARD", keys.dead),
+        *(("ZCARD", keys.parked(rule)) for rule in rules),
     )
     positions = StateFields.from_hash(keys.state, state).positions()
     collected = {number: position.number for number, position in positions.items()}
     behind = [part for part in parts if part.lines > collected.get(part.number, 0) and part.is_current][:BEHIND]
     places = [(Keys(prefix, part.number).lines, f"({collected.get(part.number, 0)}-0") for part in behind]
-    rows = await _together(connection, *(("XRANGE", lines, after, "+", "COUNT", 1) for lines, after in places))
+    rows = await together(connection, *(("XRANGE", lines, after, "+", "COUNT", 1) for lines, after in places))
     return BillingProgress(
         owner=_holder(owner, left),
         collected=collected,
@@ -256,6 +258,8 @@ async def _books(
         past_grace=past,
         first_past=score_to_int(oldest[1]) if past else None,
         uncollected={part.number: _resolved_at(part, found) for part, found in zip(behind, rows, strict=True)},
+        dead=dead,
+        parked={rule: count for rule, count in zip(rules, parked, strict=True) if count},
     )
 
 
@@ -269,32 +273,3 @@ def _resolved_at(part: Part, found: Sequence[tuple[bytes, list[bytes]]]) -> int:
 
 def _holder(owner: bytes | None, left_ms: int) -> Holder | None:
     return None if owner is None else Holder(owner.decode(errors="replace"), left_ms)
-
-
-async def _together(connection: Wires, *commands: Command) -> list[Any]:
-    """Return the replies of one transaction in each slot. A stream that does not exist yet has no information."""
-    replies = await connection.transaction(commands, ANSWER_SECONDS)
-    answers = [[] if _absent(answer) else answer for answer in replies]
-    _raise_errors(answers, commands)
-    return answers
-
-
-def _absent(answer: object) -> bool:
-    return isinstance(answer, hiredis.ReplyError) and "no such key" in str(answer)
-
-
-def _raise_errors(answers: Iterable[object], commands: Sequence[Command] = ()) -> None:
-    for place, answer in enumerate(answers):
-        if isinstance(answer, hiredis.ReplyError):
-            text = str(answer)
-            if text.startswith("WRONGTYPE"):
-                raise wire.wrong_type(commands[place] if place < len(commands) else ())
-            raise refusal(text) or StoreRefused(f"Redis refused a read: {text}", "see its log")
-
-
-def _pairs(flat: Sequence[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _ms(time: Sequence[bytes]) -> int:
-    return int(time[0]) * 1000 + int(time[1]) // 1000

@@ -120,7 +120,7 @@ def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Com
         ("SADD", keys.outbox_rules, "0"), ("SREM", keys.outbox_rules, "0"), ("SMEMBERS", keys.outbox_rules),
         ("SMISMEMBER", keys.outbox_rules, "0"), ("TYPE", keys.outbox_rules),
         ("MSET", outcome, "0"), ("SCAN", "0"), ("HSCAN", keys.on_hold, "0"), ("ZSCAN", keys.due, "0"),
-        ("HLEN", keys.on_hold), ("HEXISTS", keys.on_hold, "0"), ("ZSCORE", keys.due, "0"),
+        ("HLEN", keys.on_hold), ("HKEYS", keys.on_hold), ("HEXISTS", keys.on_hold, "0"), ("ZSCORE", keys.due, "0"),
         ("SISMEMBER", keys.outbox_rules, "0"), ("ZRANGEBYLEX", keys.keys, "-", "+"),
         ("ZREVRANGEBYSCORE", keys.dead, 0, 0), ("ZREVRANK", keys.dead, "0"), ("XLEN", keys.events),
         ("XDEL", keys.events, "0-0"), ("XSETID", keys.events, "0-0"),

@@ -75,6 +75,11 @@ class Blocks:
     def reasons(self) -> list[str]:
         return [block.reason for block in self._blocks.values()]
 
+    @property
+    def first(self) -> Block | None:
+        """The block that has lasted longest."""
+        return next(iter(self._blocks.values()), None)
+
     def set(self, block: Block) -> None:
         """Begin a block, or replace the one with the same code."""
         before = self._blocks.get(block.code)

@@ -77,7 +77,7 @@ class Actor(Outcome):
 
     `tail` is the end of its history: stored items, concatenated. An object for each item would be most of an outcome's
     memory, and of the cost of loading it. The marks of these items are found in the tail itself; `marks` has those of
-    earlier items. `reversal` is the item of the event that reversed it, which is not one of the history.
+    earlier items, and that of `reversal`: the item of the event that reversed it, which is not one of the history.
     """
 
     __slots__ = (
@@ -123,18 +123,19 @@ class Actor(Outcome):
                 found = mark_of(item)
                 if found.startswith(mark):
                     return found[MARK_BYTES:]
-        if self.reversal and (found := mark_of(self.reversal)).startswith(mark):
-            return found[MARK_BYTES:]
         return None if self.marks is None else self.marks.find(mark)
 
-    def spill(self) -> list[bytes]:
-        """Remove the tail and return its items, which now belong into the list. Keep their marks."""
-        items = items_of(self.tail, self.tailed)
-        packed = b"".join(map(mark_of, items))
+    def add_marks(self, packed: bytes) -> None:
+        """Add marks of items that are not in the tail, each followed by the digest of its content."""
         if self.marks is None:
             self.marks = Marks(packed)
         else:
             self.marks.add(packed)
+
+    def spill(self) -> list[bytes]:
+        """Remove the tail and return its items, which now belong into the list. Keep their marks."""
+        items = items_of(self.tail, self.tailed)
+        self.add_marks(b"".join(map(mark_of, items)))
         self.tail, self.tailed = b"", 0
         return items
 

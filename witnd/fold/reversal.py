@@ -7,7 +7,7 @@ from witnd.domain.outcomes.event import Event
 from witnd.domain.outcomes.report import reversal_deliveries
 from witnd.domain.outcomes.reversal import reverse
 from witnd.fold.actor import Actor
-from witnd.fold.history import encode_history
+from witnd.fold.history import encode_history, mark_of
 from witnd.fold.step import SettledOutcome, Step
 
 MARK_WINDOW_MS: Final = 35 * 86_400_000  # contract section 4.3: how long a mark is checked after resolution
@@ -22,6 +22,7 @@ def reverse_outcome(step: Step, catalogue: Catalogue, actor: Actor, ms: int, seq
     """Reverse a confirmed outcome. The event resets no timer and is not counted."""
     actor.reverse((ms, seq))
     actor.reversal = encode_history(ms, seq, event, None)
+    actor.add_marks(mark_of(actor.reversal))
     if not actor.dirty:
         actor.dirty = True
         step.actors.append(actor)

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from witnd.domain.values import instant
 from witnd.domain.webhooks import delivery as transitions
+from witnd.domain.webhooks.billing_event import suspended_event
 from witnd.domain.webhooks.delivery import HEALTHY, Attempt, EndpointState, Progress
 from witnd.domain.webhooks.message import Delivery
 from witnd.notify.admission import PER_ENDPOINT, Ticket
@@ -282,7 +283,10 @@ class Lane:
     async def _update_endpoint(self, delivery: Delivery, attempt: Attempt) -> None:
         context, state = self._context, self._state
         while (after := transitions.record_attempt(state, attempt, context.now_ms())) != state:
-            if await self._ask(context.outbox.swap_endpoint, self.rule_id, state, after):
+            event = None
+            if after.suspended:
+                event = suspended_event(self.rule_id, delivery.rule_name, after.reason, after.suspended_at or 0)
+            if await self._ask(context.outbox.swap_endpoint, self.rule_id, state, after, event):
                 if after.suspended:
                     rule, reason = delivery.rule_name, after.reason
                     log.error("endpoint.suspended", rule=rule, reason=reason)

@@ -53,6 +53,14 @@ has no hash tag. Every version of witnd reads it first, because it has the forma
 | `witn:{P}:dead` | zset | delivery id → ms of its resolution | relay | until resent |
 | `witn:{P}:delivered` | zset | delivery id → ms of its resolution | relay | retention |
 | `witn:{P}:outbox:calls` | channel | id of a rule whose rows a command queued | commands | – |
+| `witn:{shared}:billing:deliveries` | hash | as above, of billing events | biller | retention |
+| `witn:{shared}:billing:attempts` | hash | as above | relay | retention |
+| `witn:{shared}:billing:outbox:rules` | set | as above | biller, relay | – |
+| `witn:{shared}:billing:outbox:<rule>` | zset | as above | biller, relay | until sent |
+| `witn:{shared}:billing:parked:<rule>` | zset | as above, scored by the ms of the event | relay | until resumed |
+| `witn:{shared}:billing:dead` | zset | as above | relay | until resent |
+| `witn:{shared}:billing:delivered` | zset | as above | relay | retention |
+| `witn:{shared}:billing:outbox:calls` | channel | as above | commands | – |
 | `witn:{shared}:billing:owner` | string | `epoch:nonce:instance` of the invoicing daemon | biller | the lease |
 | `witn:{shared}:billing:state` | hash | epoch, last step, last lines taken, calendar | biller | for ever |
 | `witn:{shared}:billing:invoice:<id>` | hash | the head of an invoice | biller, operations | for ever |
@@ -73,6 +81,7 @@ has no hash tag. Every version of witnd reads it first, because it has the forma
 | `witn:{shared}:billing:to_adjust` | zset | drafts with manual lines → end of period | operations | until closed |
 | `witn:{shared}:billing:to_issue` | zset | closed drafts → end of period in ms | biller, operations | until issued |
 | `witn:{shared}:billing:receivables` | zset | unpaid invoices → number of their due date | operations | until paid |
+| `witn:{shared}:billing:not_overdue` | zset | of these, those that were never overdue | operations | until overdue |
 | `witn:{shared}:billing:balance` | hash | `<currency>:<customer key>` → credit to use | operations | for ever |
 | `witn:{shared}:billing:currencies:<customer key>` | hash | currency → its minor digits | operations | for ever |
 | `witn:{shared}:billing:refunds:<customer key>` | list | refunds of a customer's balances | refunds | for ever |
@@ -84,6 +93,10 @@ has no hash tag. Every version of witnd reads it first, because it has the forma
 | `witn:{shared}:billing:numbers` | hash | number → id of the invoice or credit note | operations | for ever |
 | `witn:{shared}:billing:lost_numbers` | hash | series → spans (`3-7 12-12`) of lost numbers | repair | for ever |
 | `witn:{shared}:billing:note:<id>` | hash | a credit note | operations | for ever |
+| `witn:{shared}:billing:events` | stream | billing events | biller, operations, daemon | the operator trims |
+| `witn:{shared}:billing:events:queued` | string | the last event with queued deliveries | biller | for ever |
+| `witn:{shared}:billing:event_counts` | hash | type and subject of a billing event → how often | daemon | for ever |
+| `witn:{shared}:billing:blocked` | hash | what is blocked → why | daemon | until unblocked |
 | `witn:{shared}:billing:notes` | zset | credit note id → ms when it was made | operations | for ever |
 """
 
@@ -108,6 +121,23 @@ class OwnedKeys(Protocol):
 
     owner: str
     state: str
+
+
+class OutboxKeys(OwnedKeys, Protocol):
+    """Keys of an outbox: of a partition, or of billing events. They are in the slot of its owner."""
+
+    deliveries: str
+    messages: str
+    attempts: str
+    unqueued: str
+    outbox_rules: str
+    outbox_calls: str
+    dead: str
+    delivered: str
+
+    def outbox(self, rule_id: str, /) -> str: ...
+
+    def parked(self, rule_id: str, /) -> str: ...
 
 
 def _shared(prefix: str) -> str:
@@ -220,8 +250,10 @@ class BillingKeys:
     """Keys of invoices. They are in the shared slot, because an invoice has lines from many partitions."""
 
     __slots__ = (
-        "balance", "base", "change_log", "first_numbers", "invoices", "lost_numbers", "notes", "numbers", "open",
-        "owner", "receivables", "reversed", "series", "series_dates", "state", "to_adjust", "to_issue",
+        "attempts", "balance", "base", "blocked", "change_log", "dead", "delivered", "deliveries", "event_counts",
+        "events", "events_queued", "first_numbers", "invoices", "lost_numbers", "messages", "not_overdue", "notes",
+        "numbers", "open", "outbox_calls", "outbox_rules", "owner", "receivables", "reversed", "series", "series_dates",
+        "state", "to_adjust", "to_issue", "unqueued",
     )  # fmt: skip
 
     def __init__(self, prefix: str) -> None:
@@ -243,6 +275,26 @@ class BillingKeys:
         self.numbers = f"{base}:numbers"
         self.lost_numbers = f"{base}:lost_numbers"
         self.notes = f"{base}:notes"
+        self.not_overdue = f"{base}:not_overdue"
+        self.events = f"{base}:events"
+        self.events_queued = f"{base}:events:queued"
+        self.event_counts = f"{base}:event_counts"
+        self.blocked = f"{base}:blocked"
+        # The outbox of billing events, as that of a partition.
+        self.deliveries = f"{base}:deliveries"
+        self.messages = f"{base}:messages"
+        self.attempts = f"{base}:attempts"
+        self.unqueued = f"{base}:outbox:unqueued"
+        self.outbox_rules = f"{base}:outbox:rules"
+        self.outbox_calls = f"{base}:outbox:calls"
+        self.dead = f"{base}:dead"
+        self.delivered = f"{base}:delivered"
+
+    def outbox(self, rule_id: str) -> str:
+        return f"{self.base}:outbox:{rule_id}"
+
+    def parked(self, rule_id: str) -> str:
+        return f"{self.base}:parked:{rule_id}"
 
     def invoice(self, id_: str) -> str:
         return f"{self.base}:invoice:{id_}"

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from witnd.app.errors import Refused
 from witnd.app.invoices import operations, payments
-from witnd.app.invoices.effects import Effect, effect_of
+from witnd.app.invoices.change import Effect, effect_of
 from witnd.app.invoices.facts import Facts
 from witnd.app.invoices.operations import Shown
 from witnd.app.services import Services

@@ -1,13 +1,23 @@
-"""Execute an operation on an invoice once, and log it in the same step."""
+"""Execute an operation on an invoice once, and log it in the same step; or return what it would do."""
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Final
+
+from msgspec import Struct
 
 from witnd.app.errors import Refused
 from witnd.app.services import Services
 from witnd.billing.einvoice.issued_documents import IssuedDocuments
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.operations import Decision, Refusal, Unchanged, invoice_label, reason_refusal
+from witnd.domain.invoices.operations import (
+    CreditNote,
+    Decision,
+    Refusal,
+    Unchanged,
+    invoice_label,
+    reason_refusal,
+)
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.mistake import Mistake
 from witnd.store.access.change_log import Author
@@ -99,3 +109,33 @@ def reuse_error(author: Author, how: str) -> Reused:
     )
     refused.how = how
     return refused
+
+
+class Effect(Struct, frozen=True, kw_only=True):
+    """The invoice before and after an action. `number`: of the invoice or credit note that it would create; another
+    document can take it first. `balance`: the customer's, afterwards."""
+
+    before: Invoice
+    after: Invoice
+    number: str | None
+    note: CreditNote | None
+    balance: Decimal
+    opens: Invoice | None  # the draft of the next edition
+
+
+async def effect_of(services: Services, done: Operation | Unchanged) -> Effect | None:
+    """Return the effect of a dry run, or None if it would change nothing."""
+    if isinstance(done, Unchanged) or done.preview is None:
+        return None
+    change, invoice = done.preview, done.invoice
+    balance = change.balance
+    if balance is None:
+        balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
+    return Effect(
+        before=change.before,
+        after=invoice,
+        number=await services.invoices.next_number(change),
+        note=change.note,
+        balance=balance,
+        opens=change.draft,
+    )

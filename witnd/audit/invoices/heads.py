@@ -93,18 +93,22 @@ def _check_lists(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Finding
 
 
 def _check_receivable(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings) -> None:
-    """Check that an unpaid invoice is in the list of unpaid ones, by the number of the day it is due."""
+    """Check that an unpaid invoice is in the list of unpaid ones, by the number of the day it is due, and until it is
+    overdue in that of invoices that are not overdue."""
     invoice = snapshot.invoice
     if invoice.due_date is not None and not _is_date(invoice.due_date):
         return  # reported elsewhere
-    must = due_day(invoice)
-    remedy = (
-        command_remedy("ZREM", keys.receivables, invoice.id)
-        if must is None
-        else command_remedy("ZADD", keys.receivables, must, invoice.id)
+    due = due_day(invoice)
+    lists = (
+        ("unpaid invoices", keys.receivables, due, snapshot.receivable),
+        ("invoices that are not overdue", keys.not_overdue, due if invoice.is_awaited else None, snapshot.not_overdue),
     )
-    expected, found = ("not in it" if day is None else str(day) for day in (must, snapshot.receivable))
-    findings.compare("day in the list of unpaid invoices", expected, found, remedy)
+    for name, key, must, score in lists:
+        remedy = (
+            command_remedy("ZREM", key, invoice.id) if must is None else command_remedy("ZADD", key, must, invoice.id)
+        )
+        expected, found = ("not in it" if day is None else str(day) for day in (must, score))
+        findings.compare(f"day in the list of {name}", expected, found, remedy)
 
 
 def _list_place(ms: int | None) -> str:

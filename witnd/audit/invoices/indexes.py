@@ -47,6 +47,7 @@ async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings:
         ("drafts to be issued", keys.to_issue),
         ("drafts with manual lines", keys.to_adjust),
         ("unpaid invoices", keys.receivables),
+        ("invoices that are not overdue", keys.not_overdue),
         ("reversed invoices", keys.reversed),
     )
     for what, zset in lists:

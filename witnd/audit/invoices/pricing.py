@@ -5,8 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from witnd.audit.findings import RESTORE, Findings
-from witnd.domain.invoices.adjustments import adjustment_row, charge_row
-from witnd.domain.invoices.invoice import Invoice, Row, edition_id
+from witnd.domain.invoices.invoice import Invoice, Row, adjustment_row, charge_row, edition_id
 from witnd.domain.pricing.charge import PeriodCharges, charges
 from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price

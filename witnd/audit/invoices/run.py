@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
+from witnd.audit.billing_events import check_billing_events
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings
 from witnd.audit.invoices.balances import Balances
 from witnd.audit.invoices.charges import charges_of, due_invoices, next_charged
@@ -65,6 +66,8 @@ async def audit_invoices(
     progress("invoices: lists, numbers, balances")
     await check_keys(reads, keys, len(partitions), walk.findings)
     await check_numbers(reads, keys, walk.findings)
+    progress("invoices: billing events")
+    await check_billing_events(reads, keys, partitions, load_catalogue, walk.findings)
     await walk.balances.walk()
     for currency, (count, amount) in walk.balances.sums.items():
         totals = walk.sums.currency(currency)

@@ -19,7 +19,7 @@ from witnd.store.records.state_fields import StateFields
 
 # After every instant that witnd can write.
 END_OF_TIME: Final = 253_402_300_800_000
-COMMANDS_PER_INVOICE: Final = 14  # without those per partition
+COMMANDS_PER_INVOICE: Final = 15  # without those per partition
 
 
 class BillerSnapshot(NamedTuple):
@@ -44,6 +44,7 @@ class InvoiceSnapshot(Struct, frozen=True, kw_only=True):
     to_issue: int | None
     to_adjust: int | None
     receivable: int | None
+    not_overdue: int | None
     lines: int
     credits: int
     credited: int
@@ -78,6 +79,7 @@ def snapshot_commands(keys: BillingKeys, partitions: Sequence[int], ids: Sequenc
             ("ZSCORE", keys.to_issue, id_),
             ("ZSCORE", keys.to_adjust, id_),
             ("ZSCORE", keys.receivables, id_),
+            ("ZSCORE", keys.not_overdue, id_),
             ("LLEN", keys.lines(id_)),
             ("LLEN", keys.credits(id_)),
             ("HLEN", keys.credited(id_)),
@@ -95,7 +97,8 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
     """Return the snapshot of an invoice, or why it is unreadable."""
     if any(isinstance(one, Exception) for one in answers):
         return "unreadable: one of its keys holds another type of data"
-    flat, listed, open_, to_issue, to_adjust, receivable, lines, credits_, credited, changes, payments, *more = answers
+    flat, listed, open_, to_issue, to_adjust, receivable, not_overdue, *more = answers
+    lines, credits_, credited, changes, payments, *more = more
     reversals, pending, reversed_, *rows = more
     try:
         invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
@@ -112,6 +115,7 @@ def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
         to_issue=decode_score(to_issue),
         to_adjust=decode_score(to_adjust),
         receivable=decode_score(receivable),
+        not_overdue=decode_score(not_overdue),
         lines=lines,
         credits=credits_,
         credited=credited,

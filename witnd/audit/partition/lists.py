@@ -11,7 +11,7 @@ from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import Line, resolve
 from witnd.domain.outcomes.reversal import reverse
 from witnd.domain.values import money
-from witnd.domain.webhooks.notification import REVERSED
+from witnd.domain.webhooks.sources import REVERSED
 from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.query.reads import FATES, Entry, text_of
 from witnd.store.records.codec import OutcomeRecord, held_record

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -207,7 +207,7 @@ async def _check_deliveries(scope: Scope, told: Sequence[Delivery]) -> None:
             )
         answers = await scope.reads.transaction(*commands)
         for place, one in enumerate(chunk):
-            _check_delivery(scope, one, answers[8 * place : 8 * place + 8], waiting.get(one.id))
+            check_delivery(scope, one, answers[8 * place : 8 * place + 8], waiting.get(one.id))
 
 
 async def _queued_rows(scope: Scope, outcomes: Sequence[str]) -> dict[str, bytes]:
@@ -231,7 +231,16 @@ async def _queued_rows(scope: Scope, outcomes: Sequence[str]) -> dict[str, bytes
     return found
 
 
-def _check_delivery(scope: Scope, expected: Delivery, found: Sequence[Any], waiting: bytes | None) -> None:
+class Report(Protocol):
+    """Takes differences of a key."""
+
+    def differ(self, key: str, what: str, expected: object, found: object) -> None: ...
+
+    def compare(self, key: str, what: str, expected: object, found: object) -> None: ...
+
+
+def check_delivery(scope: Report, expected: Delivery, found: Sequence[Any], waiting: bytes | None) -> None:
+    """Compare a delivery with its row, state and lists. `waiting`: its row if it is not queued yet."""
     record, message, stored, queued, parked, dead, delivered, named = found
     key, what = expected.outcome_key, f"delivery {expected.id}"
     is_waiting = record is None and waiting is not None

@@ -5,6 +5,7 @@ It opens no file but fonts, and no connection: the only thing that a page may co
 
 import resource
 import sys
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ _VARIANT: Final = "pdf/a-3b"
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    with suppress(OSError, ValueError):  # the sandbox of the systemd unit may forbid it, and has limits of its own
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     job = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Job)
     try:
         import weasyprint  # noqa: PLC0415, F401 - it loads Pango, which may be missing

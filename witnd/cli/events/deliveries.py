@@ -55,8 +55,9 @@ def list_(
 
     \b
     JSON: {"data": [DELIVERY…], "next_cursor": text or null}, a DELIVERY being
-      {"id", "partition", "rule": {"id", "name"}, "outcome_key", "type", "created_at", "standing",
-       "attempts", "next_at", "status", "reason"}
+      {"id", "partition", "rule": {"id", "name"}, "subject_key", "outcome_key", "type", "created_at",
+       "standing", "attempts", "next_at", "status", "reason"}
+      `partition` and `outcome_key` are null for a billing event.
 
     \b
     Examples:

@@ -2,7 +2,7 @@
 
 from witnd.domain.webhooks.delivery_json import AttemptJson, DeliveryDetailJson, DeliveryJson
 
-COLUMNS = ("standing", "created", "rule", "outcome", "type", "attempts", "next", "last", "id")
+COLUMNS = ("standing", "created", "rule", "subject", "type", "attempts", "next", "last", "id")
 ATTEMPT_COLUMNS = ("at", "by", "status", "ms", "reason", "answer")
 
 
@@ -11,7 +11,7 @@ def cells(one: DeliveryJson) -> tuple[object, ...]:
         one.standing,
         one.created_at,
         "–" if one.rule is None else one.rule.name,
-        one.outcome_key or "–",
+        one.subject_key or "–",
         one.type or "–",
         one.attempts,
         one.next_at or "–",
@@ -26,7 +26,7 @@ def lines(one: DeliveryDetailJson) -> list[str]:
         "id": one.id,
         "partition": one.partition,
         "rule": None if one.rule is None else f"{one.rule.name} ({one.rule.id})",
-        "outcome": one.outcome_key,
+        "subject": one.subject_key,
         "type": one.type,
         "created": one.created_at,
         "standing": one.standing,

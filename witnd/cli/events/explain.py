@@ -48,7 +48,8 @@ def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -
     "placed_at", "leaves": [{"path", "words", "holds", "flipped"}…], "holds", "status",
     "settles_at", "words"}…], "why", "unit"}, "resolution", "line",
     "invoice", "deliveries", "held", "reversal": {"entry", "accepted_at", "action", "timestamp",
-    "value", "attribution", "fate", "words", "bill", "credit"} or null,
+    "value", "attribution", "fate", "words", "bill", "credit": {"invoice", "number", "row", "amount",
+    "credit_row", "note", "note_number", "is_pending"}} or null,
     "on_hold": {"reason", "since", "status", "waiting"} or null}
 
     \b
@@ -171,7 +172,11 @@ def _print_reversal(event: ReversingEvent) -> None:
 
 def _credit_words(credit: Credit) -> str:
     row = "the row" if credit.row is None else f"row {credit.row}"
-    return f"for {row} of {credit.number or credit.invoice}"
+    corrected = f"{row} of {credit.number or credit.invoice}"
+    if credit.amount is None:
+        return f"of {corrected} {'follows' if credit.is_pending else 'is not needed'}"
+    where = f"credit note {credit.note_number}" if credit.note is not None else f"row {credit.credit_row}"
+    return f"{credit.amount} of {corrected}: {where}"
 
 
 def _whence(frozen: Terms) -> str:

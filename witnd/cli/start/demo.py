@@ -30,9 +30,11 @@ def demo(seconds: int | None) -> None:
     """Run a self-contained demo with sample traffic.
 
     The demo starts the daemon with a private Redis server in a temporary directory. It has three sample
-    agents (support, coding, contract signing) and their customers. The traffic is realistic: some
-    outcomes turn false shortly before they settle, and some events are duplicate, late, invalid, or
-    for an unknown customer. A webhook receiver verifies every signature. The demo prints each step.
+    agents (support, coding, contract signing) and their customers. It begins with 60 days of history, so
+    there are invoices to review, issue and credit, and paid and overdue ones. The traffic is realistic:
+    some outcomes are missed shortly before they settle, or reversed after it, and some events are
+    duplicate, late, invalid, or for an unknown customer. A webhook receiver verifies every signature. The
+    demo prints each step.
 
     Ctrl-C, or the end of the N seconds, stops the traffic. Open outcomes then settle within a few
     seconds; a second Ctrl-C skips this. Finally, the demo explains one outcome as `witnd explain` does, and

@@ -1,6 +1,7 @@
 """The dependencies that all partitions of a daemon share."""
 
 from collections.abc import Callable
+from random import random
 
 from msgspec import Struct
 
@@ -37,3 +38,4 @@ class PartitionDeps(Struct, frozen=True, kw_only=True):
     changed: Callable[[], None]
     has_others: Callable[[], bool]  # whether other daemons run
     confirm_shared: Confirm  # confirms earlier writes of the shared slot
+    random: Callable[[], float] = random

@@ -10,7 +10,9 @@ from functools import partial
 
 import structlog
 
+from witnd.daemon.block_watch import Blocked
 from witnd.daemon.lease_keeper import LeaseKeeper
+from witnd.daemon.partition.blocked import why_blocked
 from witnd.daemon.partition.confirmed_steps import ConfirmedSteps
 from witnd.daemon.partition.deps import PartitionDeps
 from witnd.daemon.partition.losses import Losses
@@ -106,6 +108,15 @@ class Owner:
             why = f": {self._lease_keeper.waiting_for}" if self._lease_keeper.waiting_for is not None else ""
             found = [f"partition {self.number} is {self.state}{why}", *found]
         return found
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it runs here, or has stopped here."""
+        return self.state == "running" or self.lost is not None
+
+    @property
+    def blocked(self) -> Blocked | None:
+        return why_blocked(self.lost, self.intake, self._retry.paused)
 
     @property
     def idle(self) -> bool:

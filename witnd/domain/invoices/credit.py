@@ -93,10 +93,10 @@ class Credits:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
-    def add(self, item: Item, amount: Decimal, reason: str) -> None:
-        """Credit an amount of a row, which must be possible."""
+    def add(self, item: Item, amount: Decimal, reason: str, reversed_at: int | None = None) -> None:
+        """Credit an amount of a row, which must be possible. `reversed_at`: of its outcome (ms), if that is why."""
         text = minor_text(amount.copy_negate(), self._invoice.digits)
-        self._rows.append(_credit_row(self._invoice, item, text, reason, self._at))
+        self._rows.append(replace(_credit_row(self._invoice, item, text, reason, self._at), reversed_at=reversed_at))
         self._credited[item.row.id] = exact_sum((item.credited, amount))
         self.after = _with_credit(self.after, item, amount)
 

@@ -9,8 +9,11 @@ from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.sums import Sums, TaxOverride
 from witnd.domain.invoices.tax import ManualLine, Taxed, TaxRow
 from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.pricing.charge import Charge
+from witnd.domain.pricing.group import GroupKey
+from witnd.domain.pricing.rating import Adjustment
 from witnd.domain.values import instant
-from witnd.domain.values.money import difference, exact_sum, plus
+from witnd.domain.values.money import difference, exact_sum, plain, plus
 from witnd.domain.values.period import Period
 
 # outcome: a confirmed outcome. fee, minimum, cap: adjustments of a group when the period closes. credit: reduces the
@@ -52,12 +55,13 @@ class Row(Struct, frozen=True, kw_only=True):
     grade: str | None = None  # of an outcome, and of its credits
     tax: str | None = None  # its own tax key, if it is a recurring fee, commitment or manual line
     description: str | None = None  # of manual lines
-    reversed_at: int | None = None  # ms; of an outcome that was reversed before the end of its period
+    # ms; of an outcome that was reversed before the end of its period, and of credits of reversed outcomes
+    reversed_at: int | None = None
 
     @property
     def counted_unit(self) -> str | None:
         """The quantity that counts for the price: 0 if the outcome was reversed before the end of its period."""
-        return "0" if self.reversed_at is not None else self.unit
+        return "0" if self.reversed_at is not None and self.kind == "outcome" else self.unit
 
     @property
     def billed_at(self) -> int:
@@ -116,6 +120,8 @@ class Invoice(Struct, frozen=True, kw_only=True):
     payments_applied: Decimal = Decimal(0)
     live_payments: int = 0  # number of payments that are not reversed
     payment_entries: int = 0  # number of payments and reversals
+    paid_count: int = 0  # how often nothing remained due
+    overdue_at: int | None = None  # when it was first found to be overdue
     # A revised invoice is void, and the next edition is a draft with the same rows.
     edition: int = 1
     revises: str | None = None  # the id of the edition before
@@ -173,6 +179,11 @@ class Invoice(Struct, frozen=True, kw_only=True):
             return None
         return difference(self.total, exact_sum((self.payments_applied, self.notes_applied, self.balance_used)))
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether its due date matters: it is not paid, and was not overdue before."""
+        return self.status == "issued" and bool(self.due) and self.overdue_at is None
+
 
 class PaymentEntry(Struct, frozen=True, kw_only=True):
     """A payment, or the reversal of one if `reverses` is set. `at`: the instant (ms) when it was recorded."""
@@ -222,3 +233,34 @@ def edition_id(invoice: Invoice, edition: int) -> str:
 def row_id(invoice: str, kind: str, *parts: str) -> str:
     """Return the id of a row. Outcome rows have the id of their line instead."""
     return derived_id("row", invoice, kind, *parts)
+
+
+def adjustment_row(invoice: str, group: GroupKey, one: Adjustment) -> Row:
+    """Return the row of a fee, minimum or cap. A group has at most one fee per tier, and one minimum or cap."""
+    return Row(
+        id=row_id(invoice, one.kind, *group.parts, str(one.working.get("tier", ""))),
+        kind=one.kind,
+        agent_key=group.agent,
+        rate_card=one.price.rate_card,
+        price_hash=one.price.hash,
+        amount=format(one.amount, "f"),  # rounded already
+        amount_exact=plain(one.exact),
+        rated="at_close",
+        working=one.working,
+    )
+
+
+def charge_row(invoice: str, one: Charge) -> Row:
+    """Return the row of a recurring fee or commitment. An invoice has at most one per fee, and one of a commitment."""
+    return Row(
+        id=row_id(invoice, one.kind, one.key),
+        kind=one.kind,
+        agent_key=None,
+        rate_card=one.card,
+        price_hash=None,
+        amount=format(one.amount, "f"),  # rounded already
+        amount_exact=plain(one.exact),
+        rated="at_close",
+        working=one.working,
+        tax=one.tax,
+    )

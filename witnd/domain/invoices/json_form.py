@@ -79,7 +79,7 @@ class LineJson(Struct, frozen=True, kw_only=True):
     null if it has none, and for caps and commitments that have the taxes of the lines that they act on.
     `repaired_at` is set if the outcome was on hold at its deadline: the line belongs to the period of the repair.
     `reversed_at` is set if the outcome was reversed before the end of its period; `counted_unit`, the quantity that
-    counts for its price, is then 0.
+    counts for its price, is then 0. It is also set for credits of reversed outcomes.
     """
 
     id: str
@@ -160,7 +160,7 @@ def invoice_json(invoice: Invoice) -> InvoiceJson:
         issue_date=invoice.issue_date,
         due_date=invoice.due_date,
         issued_at=_instant(invoice.issued_at),
-        issued_through=_instant(invoice.issued_through),
+        issued_through=None if invoice.status == "draft" else _instant(invoice.issued_through),
         paid_at=_instant(invoice.paid_at),
         voided_at=_instant(invoice.voided_at),
         reason=invoice.reason,

@@ -18,9 +18,20 @@ from witnd.domain.values import instant
 from witnd.domain.values.money import difference, minor_text, plus
 
 # credit: credit rows before the invoice is issued. note: a credit note after that. reverse: of a payment.
-# adjust: of the discounts of an invoice whose period has closed.
+# adjust: of the discounts of an invoice whose period has closed. overdue: found by the schedule.
 Operation: TypeAlias = Literal[
-    "issue", "pay", "reverse", "void", "revise", "credit", "note", "add_line", "remove_line", "override_tax", "adjust"
+    "issue",
+    "pay",
+    "reverse",
+    "void",
+    "revise",
+    "credit",
+    "note",
+    "add_line",
+    "remove_line",
+    "override_tax",
+    "adjust",
+    "overdue",
 ]
 MAX_REASON_LENGTH: Final = 500
 DAY_MS: Final = 86_400_000
@@ -111,9 +122,17 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def timestamp_fields(self) -> list[str]:
         """The fields of the head with the instant of this operation."""
-        fields = {"issue": ["issued_at"], "void": ["voided_at"], "revise": ["voided_at"]}.get(self.operation, [])
+        fields = _TIMESTAMPS.get(self.operation, [])
         is_new_paid = self.after.status == "paid" and self.before.status != "paid"
         return [*fields, "paid_at"] if is_new_paid else fields
+
+
+_TIMESTAMPS: Final[Mapping[str, list[str]]] = {
+    "issue": ["issued_at"],
+    "void": ["voided_at"],
+    "revise": ["voided_at"],
+    "overdue": ["overdue_at"],
+}
 
 
 class Series(Struct, frozen=True, kw_only=True):
@@ -159,7 +178,8 @@ def with_payment_status(invoice: Invoice) -> Invoice:
     """Return an issued invoice as paid if nothing is due, else as issued."""
     if invoice.due:
         return replace(invoice, status="issued", paid_at=None)
-    return replace(invoice, status="paid")
+    is_new = invoice.status != "paid"
+    return replace(invoice, status="paid", paid_count=invoice.paid_count + is_new)
 
 
 def with_instants(change: Change, at: int) -> Invoice:

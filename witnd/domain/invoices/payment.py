@@ -1,4 +1,4 @@
-"""Payments of an invoice, their reversals, and refunds of a customer's balance.
+"""Payments of an invoice, their reversals, what is overdue, and refunds of a customer's balance.
 
 A payment is split once, when it is recorded: as much as is due is applied to the invoice, and the rest goes to the
 customer's balance. A payment is never deleted: an entry that reverses it corrects a mistake.
@@ -19,6 +19,7 @@ from witnd.domain.invoices.operations import (
     Refusal,
     Unchanged,
     amount_text,
+    date_text,
     invoice_label,
     with_payment_status,
 )
@@ -72,6 +73,19 @@ def payment_id(invoice: str, index: int) -> str:
 def refund_id(customer_key: str, index: int) -> str:
     """Return the id of a refund; `index` is the number of the customer's earlier refunds."""
     return derived_id("refund", customer_key, str(index))
+
+
+def today(now_ms: int) -> str:
+    """Return the date with which due dates are compared, in UTC."""
+    return date_text(now_ms)
+
+
+def mark_overdue(invoice: Invoice, on: str, at: int) -> Decision:
+    """Record that an invoice is overdue on a date, once for each invoice. `at` is the server's clock in ms."""
+    if not invoice.is_awaited or invoice.due_date is None or invoice.due_date >= on:
+        return Unchanged(invoice)
+    after = replace(invoice, revision=invoice.revision + 1, overdue_at=at)
+    return Change(operation="overdue", before=invoice, after=after)
 
 
 def payments_of(invoice: str, entries: Iterable[PaymentEntry]) -> list[Payment]:

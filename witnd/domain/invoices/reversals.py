@@ -74,7 +74,7 @@ def _credits(invoice: Invoice, reversed_: Sequence[Reversed], at: int, table: Ta
     for one in reversed_:
         left = creditable(found.after, one.item, table)
         if not isinstance(left, Refusal) and left > _ZERO:
-            found.add(one.item, left, f"outcome reversed on {date_text(one.accepted_at)}")
+            found.add(one.item, left, f"outcome reversed on {date_text(one.accepted_at)}", one.accepted_at)
     return found
 
 

@@ -174,13 +174,13 @@ def _explained_event(
 
 
 def _flips(contract: Contract, before: Sequence[bool], after: Sequence[bool]) -> str:
-    """Return the leaves that an event changed as text, empty if none."""
+    """Return the leaves that an event changed as text, empty if none. Grades can share a check, which is named once."""
     parts = [
         f"{'now' if now else 'no longer'} true: {_leaf_text(leaf)}"
         for leaf, then, now in zip(contract.rule.leaves, before, after, strict=True)
         if now is not then
     ]
-    return "; ".join(parts)
+    return "; ".join(dict.fromkeys(parts))
 
 
 def _event_text(counted: Recount, item: AppliedEvent, held: bool, was_true: bool, flips: str) -> str:  # noqa: FBT001
@@ -248,7 +248,7 @@ def _change_cause(change: ExplainedEvent) -> str:
     if not flipped:
         return f" (`{change.action}`)"
     parts = [f"{'now' if leaf.holds else 'no longer'} true: {leaf.words}" for leaf in flipped]
-    return f" (`{change.action}`; {'; '.join(parts)})"
+    return f" (`{change.action}`; {'; '.join(dict.fromkeys(parts))})"
 
 
 def _false_leaves(last: ExplainedEvent) -> str:

@@ -6,7 +6,8 @@ from witnd.domain.outcomes.resolution import Line, Resolution, resolve
 from witnd.domain.outcomes.reversal import ReversalLine
 from witnd.domain.webhooks.fan_out import FanOut
 from witnd.domain.webhooks.message import Message
-from witnd.domain.webhooks.notification import REVERSED, message
+from witnd.domain.webhooks.notification import message
+from witnd.domain.webhooks.sources import REVERSED
 
 
 def deliveries(catalogue: Catalogue, outcome: Outcome, resolution: Resolution, line: Line | None) -> FanOut | tuple[()]:

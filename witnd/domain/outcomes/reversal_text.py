@@ -1,5 +1,7 @@
 """Sentences about the reversal of an outcome, and what it does to the charge."""
 
+from typing import Final
+
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import Line
 from witnd.domain.values import instant
@@ -11,6 +13,17 @@ def reversal_sentence(outcome: Outcome, action: str, entry: str) -> str:
     window = instant.render(outcome.settles_at + outcome.contract.reversal_ms)
     at = instant.render(outcome.reversed_at)
     return f"Reversed at {at} by `{action}` (event {entry}), before the window ended at {window}; it stays confirmed."
+
+
+NOTHING_LEFT: Final = "Nothing of its line remained to credit."
+
+
+def credited_sentence(amount: str, number: str | None, *, is_note: bool) -> str:
+    """Return where a credit is. `number`: of the credit note, or of the invoice, None for a draft."""
+    if is_note:
+        return f"Credit note {number} gives back {amount}."
+    where = "the draft of its invoice" if number is None else f"invoice {number}"
+    return f"A credit of {amount} on {where} offsets its line."
 
 
 def bill_sentence(line: Line, period_end: int | None, reversed_at: int) -> str:

@@ -20,13 +20,15 @@ class RuleJson(Struct, frozen=True):
 class DeliveryJson(Struct, frozen=True, kw_only=True):
     """One message to one endpoint. `status` (HTTP) and `reason` are those of the last attempt.
 
-    `attempts`: the number of started attempts. `next_at`: when the next attempt is due, or null. `rule`, `outcome_key`
-    and `type` are null if the message is missing.
+    `attempts`: the number of started attempts. `next_at`: when the next attempt is due, or null. `subject_key`: what it
+    reports on: an outcome key, the id of an invoice, credit note or rule, or what is blocked. `outcome_key` and
+    `partition` are null if that is no outcome. `rule`, `subject_key` and `type` are null if the message is missing.
     """
 
     id: str
-    partition: int
+    partition: int | None
     rule: RuleJson | None
+    subject_key: str | None
     outcome_key: str | None
     type: str | None
     created_at: str
@@ -60,7 +62,7 @@ class DeliveryDetailJson(DeliveryJson, frozen=True, kw_only=True):
 
 
 def delivery_json(
-    partition: int, id_: str, created_ms: int, delivery: Delivery | None, progress: Progress
+    partition: int | None, id_: str, created_ms: int, delivery: Delivery | None, progress: Progress
 ) -> DeliveryJson:
     """Return the JSON form of a delivery. `delivery` is None if its message is missing."""
     last = progress.attempts[-1] if progress.attempts else None
@@ -69,7 +71,8 @@ def delivery_json(
         id=id_,
         partition=partition,
         rule=None if delivery is None else RuleJson(delivery.rule_id, delivery.rule_name),
-        outcome_key=None if delivery is None else delivery.outcome_key,
+        subject_key=None if delivery is None else delivery.outcome_key,
+        outcome_key=None if delivery is None or partition is None else delivery.outcome_key,
         type=None if delivery is None else delivery.type,
         created_at=instant.render(created_ms),
         standing=progress.standing,
@@ -81,7 +84,12 @@ def delivery_json(
 
 
 def delivery_detail_json(
-    partition: int, id_: str, created_ms: int, delivery: Delivery | None, progress: Progress, endpoint: EndpointState
+    partition: int | None,
+    id_: str,
+    created_ms: int,
+    delivery: Delivery | None,
+    progress: Progress,
+    endpoint: EndpointState,
 ) -> DeliveryDetailJson:
     head = delivery_json(partition, id_, created_ms, delivery, progress)
     return DeliveryDetailJson(

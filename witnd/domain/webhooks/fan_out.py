@@ -8,7 +8,8 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.domain.webhooks.message import Delivery, Message, rule_json
-from witnd.domain.webhooks.notification import REVERSED, NotificationRule
+from witnd.domain.webhooks.notification import NotificationRule
+from witnd.domain.webhooks.sources import REVERSED
 
 __all__ = ["FanOut"]
 

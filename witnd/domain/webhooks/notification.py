@@ -8,7 +8,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Final, Literal, Self, TypedDict, Unpack, cast
+from typing import Final, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
@@ -19,23 +19,7 @@ from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks.message import Delivery, Message, rule_json
 from witnd.domain.webhooks.rotation import OVERLAP, overlap_problem
-
-Source = Literal["outcome_confirmed", "outcome_missed", "both", "outcome_reversed"]
-DeliveryType = Literal["outcome_succeed", "outcome_failed", "outcome_reversed"]
-
-SUCCEED: Final = "outcome_succeed"
-FAILED: Final = "outcome_failed"
-REVERSED: Final = "outcome_reversed"
-# The types of deliveries that a rule with each source receives.
-TYPES_OF_SOURCE: Final[dict[Source, tuple[DeliveryType, ...]]] = {
-    "outcome_confirmed": (SUCCEED,),
-    "outcome_missed": (FAILED,),
-    "both": (SUCCEED, FAILED),
-    "outcome_reversed": (REVERSED,),
-}
-SOURCES: Final = tuple(TYPES_OF_SOURCE)
-DELIVERY_TYPES: Final[tuple[DeliveryType, ...]] = (SUCCEED, FAILED, REVERSED)
-TYPE_OF_STATUS: Final[dict[str, DeliveryType]] = {"CONFIRMED": SUCCEED, "FAILED": FAILED}
+from witnd.domain.webhooks.sources import EVENT_SOURCES, REVERSED, SOURCES, TYPE_OF_STATUS, TYPES_OF_SOURCE, Source
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - a prefix, not a secret
 # The bounds of the Standard Webhooks specification.
@@ -84,7 +68,13 @@ class NotificationRule(Struct, frozen=True, kw_only=True):
 
     def wants(self, agent_key: str, type: str) -> bool:  # noqa: A002 - the name in the message
         """Return whether a resolution of this type and agent creates a delivery."""
-        return self.enabled and self.agent in (None, agent_key) and type in TYPES_OF_SOURCE[self.source]
+        if not self.enabled or self.agent not in (None, agent_key):
+            return False
+        return type in TYPES_OF_SOURCE.get(self.source, ())
+
+    def wants_event(self, type: str) -> bool:  # noqa: A002 - the name in the message
+        """Return whether a billing event of this type creates a delivery."""
+        return self.enabled and self.source == type
 
 
 class _Facts(Struct, frozen=True, rename="camel"):
@@ -227,7 +217,7 @@ def mistakes(raw: object, path: str) -> list[Mistake]:
     wrong = {
         "name": _name_problem(raw.get("name")),
         "source": None if raw.get("source") in SOURCES else f"must be one of {', '.join(SOURCES)}",
-        "agent": None if raw.get("agent") is None else _name_problem(raw["agent"]),
+        "agent": _agent_problem(raw.get("agent"), raw.get("source")),
         "url": _url_problem(raw.get("url")),
         "secret": _secret_problem(raw.get("secret")),
         "enabled": None if isinstance(raw.get("enabled", True), bool) else "must be true or false",
@@ -235,6 +225,14 @@ def mistakes(raw: object, path: str) -> list[Mistake]:
     }
     found += [Mistake(f"{path}.{name}", why) for name, why in wrong.items() if why]
     return found
+
+
+def _agent_problem(agent: object, source: object) -> str | None:
+    if agent is None:
+        return None
+    if source in EVENT_SOURCES:
+        return f"cannot be combined with source {source}, which concerns no single agent; leave it out"
+    return _name_problem(agent)
 
 
 def _name_problem(name: object) -> str | None:

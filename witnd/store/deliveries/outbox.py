@@ -1,4 +1,4 @@
-"""The outbox of one partition: committed deliveries and their progress.
+"""The outbox of one partition, or of billing events: committed deliveries and their progress.
 
 The commit writes a row once (`encode_row`), queues it and adds its rule; for an outcome with many rules, the relay does
 this after the commit (`witnd.store.deliveries.fan_out_codec`). Later changes go through `Outbox.write`. It writes the
@@ -17,12 +17,15 @@ from msgspec.structs import astuple, replace
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from witnd.domain.webhooks.billing_event import BillingEvent
 from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, AttemptRecord, EndpointState, Progress, new_progress
 from witnd.domain.webhooks.message import Delivery
+from witnd.store.deliveries.endpoint_codec import decode_endpoint, encode_endpoint, read_endpoint
 from witnd.store.deliveries.fan_out_codec import FORMAT, decode_shared_row, members, outcome_of
 from witnd.store.deliveries.queue import QueueWriter, shared_messages
 from witnd.store.errors import Fenced, StoreUnavailable, Unreadable
-from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.keys import BillingKeys, GlobalKeys, OutboxKeys
+from witnd.store.records.event_codec import count_field, event_head
 from witnd.store.records.sealed import DAMAGE
 from witnd.store.server.cancellation import cancellable
 from witnd.store.server.connection import redis_errors
@@ -99,26 +102,6 @@ def decode_progress(record: bytes) -> Progress:
         raise Unreadable("attempts", str(wrong)) from None
 
 
-def encode_endpoint(state: EndpointState) -> bytes:
-    return b"" if state == HEALTHY else _pack((FORMAT, *astuple(state)))
-
-
-def decode_endpoint(record: bytes | None) -> EndpointState:
-    """Return the state of an endpoint. A damaged record counts as healthy: a message too many is better than none."""
-    return _endpoint(record) or HEALTHY
-
-
-def _endpoint(record: bytes | None) -> EndpointState | None:
-    """Return the state of an endpoint, or None for a damaged record."""
-    if not record:
-        return HEALTHY
-    try:
-        failing_since, suspended_at, reason = members(record)
-    except DAMAGE:
-        return None
-    return EndpointState(failing_since=failing_since, suspended_at=suspended_at, reason=reason)
-
-
 def _quiet(_id: str, _reason: str) -> None:
     """Ignore damage. Only the daemon logs it; commands and pages show what they read."""
 
@@ -153,18 +136,19 @@ def read_row(
 
 
 class Outbox:
-    """Reads and writes deliveries of one partition. `fence` is the daemon's lease; without one only commands may write.
+    """Reads and writes the deliveries of one outbox. `fence` is the owner's lease; without one only commands may write.
 
     `channels` is the client for subscriptions, by default `client`.
     """
 
     def __init__(
-        self, client: Redis, keys: Keys, shared: GlobalKeys, fence: str = "", *, channels: Redis | None = None
+        self, client: Redis, keys: OutboxKeys, shared: GlobalKeys, fence: str = "", *, channels: Redis | None = None
     ) -> None:
         self._client = client
         self._channels = channels or client
         self._keys = keys
         self._shared = shared
+        self._billing = BillingKeys(shared.prefix)
         self._fence = fence
         self.unqueued = QueueWriter(client, keys, fence)
 
@@ -175,7 +159,7 @@ class Outbox:
         return sorted(cast(bytes, member).decode() for member in members)
 
     async def sequence(self) -> int:
-        """Return the number of the partition's last step. All rows read before belong to it or to an earlier step."""
+        """Return the number of the owner's last step. All rows read before belong to it or to an earlier step."""
         with redis_errors():
             found = await cast("Awaitable[bytes | None]", self._client.hget(self._keys.state, "seq"))
         return int(found or 0)
@@ -249,11 +233,10 @@ class Outbox:
     async def endpoint(self, rule_id: str) -> EndpointState:
         with redis_errors():
             record = await self._client.hget(self._shared.endpoints, rule_id)
-        state = _endpoint(cast("bytes | None", record))
+        state = read_endpoint(cast("bytes | None", record))
         if state is None:
             log.error("endpoint.unreadable", rule=rule_id, action="treating it as healthy")
-            with redis_errors():
-                await _ENDPOINT.run(self._client, [self._shared.endpoints], [rule_id, cast("bytes", record), b""])
+            await self._swap_endpoint(rule_id, cast("bytes", record), b"", "", "")
         return state or HEALTHY
 
     async def endpoints(self, rule_ids: Sequence[str]) -> list[EndpointState]:
@@ -264,11 +247,18 @@ class Outbox:
             records = await self._client.hmget(self._shared.endpoints, list(rule_ids))
         return [decode_endpoint(cast("bytes | None", record)) for record in records]
 
-    async def swap_endpoint(self, rule_id: str, old: EndpointState, new: EndpointState) -> bool:
-        """Replace an endpoint's state if it is still `old`. Return whether it is `new` now."""
-        args: list[str | bytes | int] = [rule_id, encode_endpoint(old), encode_endpoint(new)]
+    async def swap_endpoint(
+        self, rule_id: str, old: EndpointState, new: EndpointState, event: BillingEvent | None = None
+    ) -> bool:
+        """Replace an endpoint's state if it is still `old`, and write the event of this change. Return whether it is
+        `new` now."""
+        about = ("", "") if event is None else (count_field(event), event_head(event))
+        return await self._swap_endpoint(rule_id, encode_endpoint(old), encode_endpoint(new), *about)
+
+    async def _swap_endpoint(self, *args: str | bytes) -> bool:
+        names = [self._shared.endpoints, self._billing.event_counts, self._billing.events]
         with redis_errors():
-            answer = await _ENDPOINT.run(self._client, [self._shared.endpoints], args)
+            answer = await _ENDPOINT.run(self._client, names, args)
         return bool(answer == 1)
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Pages of deliveries, merged from many sorted sets: one set for each partition and standing.
+"""Pages of deliveries, merged from many sorted sets: one set for each outbox and standing.
 
 A cursor is a position in the merged order, not in a set, so it stays valid when its delivery moves to another set.
 """
@@ -39,10 +39,10 @@ class Cursor(NamedTuple):
 
 
 class SortedSetSource(NamedTuple):
-    """A sorted set with deliveries of one partition and standing."""
+    """A sorted set with deliveries of one outbox and standing. `outbox`: the place of the outbox among all of them."""
 
     key: str
-    partition: int
+    outbox: int
     standing: str
 
 
@@ -139,18 +139,18 @@ async def page(
     limit: int,
     looked_at_max: int,
 ) -> Page[tuple[SortedSetSource, T]]:
-    """Return up to `limit` entries that match, after at most `looked_at_max`. `load` reads ids of a partition."""
+    """Return up to `limit` entries that match, after at most `looked_at_max`. `load` reads ids of an outbox."""
     found: list[tuple[SortedSetSource, T]] = []
     looked_at, last = 0, None
     async for batch in _batches(entries):
         rows: dict[tuple[int, str], T] = {}
-        for number in {source.partition for _, source in batch}:
-            loaded = await load(number, [cursor.id for cursor, source in batch if source.partition == number])
+        for number in {source.outbox for _, source in batch}:
+            loaded = await load(number, [cursor.id for cursor, source in batch if source.outbox == number])
             rows |= {(number, id_): row for id_, row in loaded.items()}
         for cursor, source in batch:
             if looked_at == looked_at_max:
                 return Page(found, str(last))
-            row = rows.get((source.partition, cursor.id))
+            row = rows.get((source.outbox, cursor.id))
             if row is not None and matches(source, row):
                 if len(found) == limit:
                     return Page(found, str(last))

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from witnd.store.deliveries.fan_out_codec import QueueRow, UnqueuedDeliveries, decode_unqueued, outcome_of
 from witnd.store.errors import Fenced
-from witnd.store.keys import Keys
+from witnd.store.keys import OutboxKeys
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
@@ -22,7 +22,7 @@ _QUEUE: Final = Script("deliveries/queue")
 class QueueWriter:
     """Reads and queues the unqueued deliveries of one partition. `fence` is the daemon's lease on it."""
 
-    def __init__(self, client: Redis, keys: Keys, fence: str) -> None:
+    def __init__(self, client: Redis, keys: OutboxKeys, fence: str) -> None:
         self._client = client
         self._keys = keys
         self._fence = fence
@@ -66,7 +66,9 @@ class QueueWriter:
             raise Fenced(cast("list[bytes]", reply)[1].decode())
 
 
-async def shared_messages(client: Redis, keys: Keys, rows: Sequence[bytes | None]) -> dict[str | None, bytes | None]:
+async def shared_messages(
+    client: Redis, keys: OutboxKeys, rows: Sequence[bytes | None]
+) -> dict[str | None, bytes | None]:
     """Return the shared messages that these rows need, by outcome key."""
     outcomes = list({key for row in rows if (key := outcome_of(row)) is not None})
     if not outcomes:

@@ -1,6 +1,6 @@
-"""Lists deliveries of all partitions, finds one, resends and resumes them.
+"""Lists deliveries of all outboxes, finds one, resends and resumes them.
 
-This works without a daemon. When deliveries are queued, the owner of the partition is notified.
+This works without a daemon. When deliveries are queued, the owner of the outbox is notified.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -12,10 +12,11 @@ from redis.asyncio import Redis
 
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.webhooks.delivery import HEALTHY, EndpointState, Progress, Standing, request_resend, resume
-from witnd.domain.webhooks.notification import DELIVERY_TYPES, delivery_id
+from witnd.domain.webhooks.notification import delivery_id
+from witnd.domain.webhooks.sources import DELIVERY_TYPES
 from witnd.store.deliveries.outbox import Outbox, Row, read_row
 from witnd.store.deliveries.pages import Cursor, MergedSources, SortedSetSource, page
-from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys, OutboxKeys
 from witnd.store.page import Page
 from witnd.store.server.connection import redis_errors
 
@@ -29,9 +30,9 @@ ENDED: Final[tuple[Standing, ...]] = ("delivered", "dead", "parked")
 
 
 class FoundDelivery(Struct, frozen=True):
-    """A delivery and the number of its partition."""
+    """A delivery and the number of its partition; None for one about a billing event."""
 
-    partition: int
+    partition: int | None
     row: Row
 
 
@@ -43,24 +44,29 @@ class QueueSizes(Struct, frozen=True, kw_only=True):
 
 
 class Deliveries:
-    """Deliveries of all partitions. `rules` are the ids of all rules that ever existed: no other key names their
-    lists."""
+    """Deliveries of all partitions, and of billing events. `rules` are the ids of all rules that ever existed: no other
+    key names their lists."""
 
     def __init__(self, client: Redis, partitions: Sequence[Keys], shared: GlobalKeys, rules: Iterable[str]) -> None:
         self._client = client
-        self._partitions = partitions
-        self._outboxes = [Outbox(client, keys, shared) for keys in partitions]
+        self._partitions = len(partitions)
+        # The outbox of billing events is last. Its place is no partition.
+        self._keys: list[OutboxKeys] = [*partitions, BillingKeys(shared.prefix)]
+        self._outboxes = [Outbox(client, keys, shared) for keys in self._keys]
         self._rules = sorted(rules)
 
     async def find(self, id_: str) -> FoundDelivery | None:
         for number, outbox in enumerate(self._outboxes):
             for row in await outbox.rows([id_]):
-                return FoundDelivery(number, row)
+                return self._found(number, row)
         return None
+
+    def _found(self, place: int, row: Row) -> FoundDelivery:
+        return FoundDelivery(place if place < self._partitions else None, row)
 
     async def of_outcome(self, outcome_key: str) -> list[FoundDelivery]:
         """Return the deliveries of one outcome. Their ids are derived, so no search is needed."""
-        number = partition_of(outcome_key, len(self._partitions))
+        number = partition_of(outcome_key, self._partitions)
         ids = [delivery_id(rule, outcome_key, type_) for rule in self._rules for type_ in DELIVERY_TYPES]
         outbox = self._outboxes[number]
         # First, because deliveries that are queued meanwhile are then among the rows.
@@ -94,7 +100,7 @@ class Deliveries:
         sources = [
             SortedSetSource(key, number, standing)
             for standing in standings
-            for number, keys in enumerate(self._partitions)
+            for number, keys in enumerate(self._keys)
             for key in self._lists(keys, standing, rule_id)
         ]
         merged = MergedSources(self._client, sources, newest_first=not _only_pending(standings))
@@ -105,7 +111,7 @@ class Deliveries:
 
         entries = merged.entries(None if after is None else Cursor.parse(after))
         found = await page(entries, self._load_rows, matches, limit, looked_at_max)
-        return Page([FoundDelivery(source.partition, row) for source, row in found.data], found.cursor)
+        return Page([self._found(source.outbox, row) for source, row in found.data], found.cursor)
 
     async def _load_rows(self, number: int, ids: Sequence[str]) -> dict[str, Row]:
         return {row.id: row for row in await self._outboxes[number].rows(ids)}
@@ -126,7 +132,7 @@ class Deliveries:
         """Count the deliveries that `resend_between` would read. Lists of all rules count those of other rules too."""
         with redis_errors():
             async with self._client.pipeline(transaction=False) as counts:
-                for keys in self._partitions:
+                for keys in self._keys:
                     for standing in standings:
                         for key in self._lists(keys, standing, rule_id):
                             counts.zcount(key, from_ms, f"({to_ms}")
@@ -137,7 +143,7 @@ class Deliveries:
     ) -> int:
         """Resend delivered, parked or given-up deliveries of resolutions in [from, to). Return how many."""
         count = 0
-        for keys, outbox in zip(self._partitions, self._outboxes, strict=True):
+        for keys, outbox in zip(self._keys, self._outboxes, strict=True):
             for standing in standings:
                 for key in self._lists(keys, standing, rule_id):
                     async for ids in self._id_pages(key, from_ms, to_ms):
@@ -163,11 +169,11 @@ class Deliveries:
         with redis_errors():
             async with self._client.pipeline(transaction=False) as counts:
                 for rule in rule_ids:
-                    for keys in self._partitions:
+                    for keys in self._keys:
                         counts.zcard(keys.outbox(rule))
                         counts.zcard(keys.parked(rule))
                 found = cast("list[int]", await counts.execute())
-        size = 2 * len(self._partitions)
+        size = 2 * len(self._keys)
         rows = [found[start : start + size] for start in range(0, len(found), size)]
         return [QueueSizes(pending=sum(row[::2]), parked=sum(row[1::2])) for row in rows]
 
@@ -180,7 +186,7 @@ class Deliveries:
         while not await self._outboxes[0].swap_endpoint(rule_id, state, HEALTHY):
             state = await self.endpoint(rule_id)
         count = 0
-        for keys, outbox in zip(self._partitions, self._outboxes, strict=True):
+        for keys, outbox in zip(self._keys, self._outboxes, strict=True):
             start = 0
             while ids := await self._ids(keys.parked(rule_id), start, PAGE):
                 moved = await _change(outbox, await outbox.rows(ids), _resume_step)
@@ -190,7 +196,7 @@ class Deliveries:
                     return count
         return count
 
-    def _lists(self, keys: Keys, standing: str, rule_id: str | None) -> list[str]:
+    def _lists(self, keys: OutboxKeys, standing: str, rule_id: str | None) -> list[str]:
         rules = self._rules if rule_id is None else [rule_id]
         match standing:
             case "pending":

@@ -8,7 +8,8 @@
 --      20 invoices, 21 the customer's invoices, 22 open drafts, 23 open drafts with manual lines,
 --      24 latest dates of series, 25 the customer's tokens of lines, 26 reversals that are not credited yet, by
 --      instant, 27 those of the next edition, 28 all reversals, 29 those of the next edition,
---      30 invoices with reversals that are not credited yet, by the first instant, 31 unpaid invoices
+--      30 invoices with reversals that are not credited yet, by the first instant, 31 unpaid invoices,
+--      32 those that are not overdue, 33 billing events
 -- ARGV, in this order; a list is its length, then its words:
 --      token of the operation, its name, id of the invoice
 --      revision, status, '1' closed, as they were read
@@ -31,6 +32,8 @@
 --      '1' if the token belongs to the customer, as it may be repeated in another period
 --      list of outcome keys whose reversals are credited now, or cannot be
 --      '1' if the invoice is unpaid from now on, '0' if it no longer is, '' if nothing changes; the day it is due
+--      '1' if it is not overdue from now on, '0' if it no longer waits for its due date, '' if nothing changes
+--      list of billing events: the JSON of each without its end, which gets the number that the script assigns
 --
 -- Returns {'OK' or 'DONE' (written before, the reply was lost), record, head}; or, with nothing written, {'MOVED'},
 -- {'DAMAGED', text} if the last number of the series is not a number,
@@ -59,7 +62,7 @@ local stamps, waiting, pending, made, entry = take_list(), take(), take(), take(
 local head_words, removed, note_words = take_list(), take_list(), take_list()
 local draft, start, waits, draft_words = take(), take(), take(), take_list()
 local ending, new_words, for_customer, corrected = take(), take_list(), take(), take_list()
-local unpaid, due_day = take(), take()
+local unpaid, due_day, awaited, events = take(), take(), take(), take_list()
 
 local record = redis.call('HGET', KEYS[2], token)
 if record then
@@ -152,6 +155,11 @@ if unpaid == '1' then
 elseif unpaid == '0' then
   redis.call('ZREM', KEYS[31], id)
 end
+if awaited == '1' then
+  redis.call('ZADD', KEYS[32], due_day, id)
+elseif awaited == '0' then
+  redis.call('ZREM', KEYS[32], id)
+end
 for _, key in ipairs(corrected) do
   redis.call('ZREM', KEYS[26], key)
 end
@@ -166,7 +174,8 @@ end
 if draft ~= '' then
   local left = redis.call('ZRANGE', KEYS[26], 0, 0, 'WITHSCORES')
   if #left > 0 then
-    redis.call('RENAME', KEYS[26], KEYS[27])
+    redis.call('COPY', KEYS[26], KEYS[27], 'REPLACE')
+    redis.call('UNLINK', KEYS[26])
     redis.call('ZREM', KEYS[30], id)
     redis.call('ZADD', KEYS[30], left[2], draft)
   end
@@ -181,6 +190,7 @@ if draft ~= '' then
     redis.call('ZADD', KEYS[6], now, draft)
   end
 end
+local event_end = '}'
 if series ~= '' then
   -- The counter changes only here, together with the numbered document, so no number is repeated or missing.
   local step = 1
@@ -192,6 +202,7 @@ if series ~= '' then
   if (redis.call('HGET', KEYS[24], series) or '') < date then
     redis.call('HSET', KEYS[24], series, date)
   end
+  event_end = ',"number":' .. cjson.encode(number) .. '}'
   if note == '' then
     redis.call('HSET', KEYS[1], 'number', number)
     redis.call('HSET', KEYS[8], number, id)
@@ -201,6 +212,9 @@ if series ~= '' then
     redis.call('HSET', KEYS[8], number, note)
     redis.call('ZADD', KEYS[9], now, note)
   end
+end
+for _, event in ipairs(events) do
+  redis.call('XADD', KEYS[33], '*', 'data', event .. event_end)
 end
 record = table.concat({ operation, now, made }, ' ')
 redis.call('HSET', KEYS[2], token, record)

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from witnd.domain.invoice_events import events_of
 from witnd.domain.invoices.ageing import due_day
 from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row, edition_id
 from witnd.domain.invoices.operations import Change, date_text
@@ -19,6 +20,7 @@ from witnd.store.invoices.codec import RESTORE, billed_fields, edition_fields, e
 from witnd.store.invoices.note_codec import note_fields
 from witnd.store.invoices.payment_codec import encode_payment
 from witnd.store.keys import BillingKeys
+from witnd.store.records.event_codec import event_head
 from witnd.store.server.scripts import Argument
 
 # The fields that operations set. The biller sets all others, and the script sets instants.
@@ -27,7 +29,7 @@ _FIELDS: Final = (
     "total", "issue_data", "issue_date", "due_date", "balance_used", "noted", "noted_net", "note_taxes",
     "notes_applied", "notes", "reversal_notes", "issued_through",
     "payments_total", "payments_applied", "live_payments", "payment_entries",
-    "revised_by",
+    "revised_by", "paid_count",
 )  # fmt: skip
 
 
@@ -98,6 +100,8 @@ def change_keys(keys: BillingKeys, change: Change) -> list[str]:
         keys.reversals(next_),
         keys.reversed,
         keys.receivables,
+        keys.not_overdue,
+        keys.events,
     ]
 
 
@@ -151,7 +155,15 @@ def change_arguments(
         "1" if change.for_customer else "",
         *_counted(list(change.corrected)),
         *_receivable(change),
+        _CHOICE[_awaited(change)],
+        *_counted([event_head(event) for event in events_of(change)]),
     ]
+
+
+def _awaited(change: Change) -> bool | None:
+    """Return whether the invoice waits for its due date from now on; None: as before."""
+    before, after = change.before.is_awaited, change.after.is_awaited
+    return None if before == after else after
 
 
 def _receivable(change: Change) -> list[Argument]:

@@ -69,16 +69,14 @@ def encode_row(row: Row) -> bytes:
             None if row.corrects is None else bytes.fromhex(row.corrects),
             row.reason,
             row.repaired_at,
-            *_rare_fields(row),
+            *(() if row.tax is None and row.grade is None and row.reversed_at is None else _rare_fields(row)),
         )
     )
 
 
 def _rare_fields(row: Row) -> tuple[object, ...]:
     """Return the last fields, which most rows do not have."""
-    if row.reversed_at is not None:
-        return row.tax, row.grade, row.reversed_at
-    return () if row.tax is None and row.grade is None else (row.tax, row.grade)
+    return (row.tax, row.grade) if row.reversed_at is None else (row.tax, row.grade, row.reversed_at)
 
 
 def decode_row(record: bytes) -> Row:
@@ -96,7 +94,7 @@ def _decode_row(record: bytes) -> Row:
     _check_format(fields[0])
     (_, kind, id_, agent, card, price, amount, exact, at_close, per_unit, outcome, resolved, contract, unit, working,
      corrects, reason, repaired, *more) = fields  # fmt: skip
-    tax, grade, reversed_at = (*more, None, None, None)[:3]
+    tax, grade, reversed_at = (*more, None)[:3] if more else (None, None, None)
     return Row(
         id=derived_id("line", outcome) if id_ is None else id_.hex(),
         kind=KINDS[kind],
@@ -180,6 +178,8 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         payments_applied=finite(fields.get("payments_applied", "0")),
         live_payments=int(fields.get("live_payments", "0")),
         payment_entries=int(fields.get("payment_entries", "0")),
+        paid_count=int(fields.get("paid_count", "0")),
+        overdue_at=_instant(fields, "overdue_at"),
         edition=int(fields.get("edition", "1")),
         revises=fields.get("revises"),
         revises_number=fields.get("revises_number"),

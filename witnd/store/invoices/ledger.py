@@ -257,6 +257,11 @@ class Ledger:
         limit = ("LIMIT", start, most)
         return [id_.decode() for id_ in (await self.ask(("ZRANGEBYSCORE", self.keys.to_adjust, 0, until, *limit)))[0]]
 
+    async def past_due(self, day: int, start: int, most: int) -> list[str]:
+        """Return a page of the unpaid invoices whose due date is before a day, and that were never overdue."""
+        command = ("ZRANGEBYSCORE", self.keys.not_overdue, "-inf", f"({day}", "LIMIT", start, most)
+        return [id_.decode() for id_ in (await self.ask(command))[0]]
+
     async def draft_rows(self, id_: str, partition: int, start: int, most: int) -> list[tuple[Row, bytes]]:
         """Return a page of an open draft's rows from one partition, each with its stored form."""
         found = (await self.ask(("LRANGE", self.keys.rows(id_, partition), start, start + most - 1)))[0]

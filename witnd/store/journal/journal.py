@@ -129,6 +129,13 @@ class Journal:
         for name, number in marks.series.items():
             record.series[name] = max(number, record.series.get(name, 0))
 
+    def has_stored(self, marks: Marks) -> bool:
+        """Return whether these marks are on disk."""
+        written = self._written
+        return written is not None and all(
+            (written.billing >= marks.billing, *(written.series.get(name, 0) >= n for name, n in marks.series.items()))
+        )
+
     def accept(self, deployment: str, sequences: Mapping[int, int], marks: Marks) -> None:
         """Replace the record with the current state of Redis, and write it. The clock stays."""
         self._record = Record(

@@ -47,9 +47,11 @@ def hydrate(
     actor.orders = stored.orders
     actor.tally = stored.tally
     actor.is_repaired = stored.is_repaired
-    actor.reversal = stored.reversal
-    actor.reversed_by = stored.reversed_by
     actor.marks = Marks(b"".join(map(mark_of, history))) if history else None
+    actor.reversal, actor.reversed_by = stored.reversal, None
+    if stored.reversal:
+        actor.reversed_by = stored.reversed_by
+        actor.add_marks(mark_of(stored.reversal))
     actor.slot = None
     actor.tail = stored.tail
     actor.tailed = stored.tailed

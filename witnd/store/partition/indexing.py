@@ -5,7 +5,8 @@ The commands are grouped over the whole commit: each one costs the server more t
 
 from collections.abc import Sequence
 
-from witnd.domain.outcomes.reversal import Reversal, ReversalLine
+from witnd.domain.outcomes.resolution import Line
+from witnd.domain.outcomes.reversal import Reversal
 from witnd.fold.actor import Actor
 from witnd.fold.step import SettledOutcome
 from witnd.store.keys import Keys
@@ -53,10 +54,9 @@ def _count_resolutions(commit: Commit, settled: Sequence[SettledOutcome], keys: 
             day = resolution.reversed_at[:10], REVERSED
             counts[day] = counts.get(day, 0) + 1
             continue
-        assert not isinstance(line, ReversalLine), line
         date = resolution.settles_at[:10]
         counts[date, resolution.status] = counts.get((date, resolution.status), 0) + 1
-        if line is None:
+        if not isinstance(line, Line):
             continue
         if line.amount is None:
             counts[date, AT_CLOSE] = counts.get((date, AT_CLOSE), 0) + 1

@@ -10,7 +10,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.domain.webhooks.delivery import EndpointState
-from witnd.store.deliveries.outbox import decode_endpoint
+from witnd.store.deliveries.endpoint_codec import decode_endpoint
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.query.reads import Command, Reads
 from witnd.store.records.state_fields import StateFields
@@ -46,6 +46,8 @@ async def stuck_counts(
         ("HGETALL", shared.endpoints),
         ("ZCARD", billing.to_issue),
         ("ZCOUNT", billing.to_issue, "-inf", "+inf" if grace_ms is None else now_ms - grace_ms),
+        ("ZCARD", billing.dead),
+        *(("ZCARD", billing.parked(rule)) for rule in rules),
     ]
     for keys in partitions:
         rejected = keys.fates_of("rejected")
@@ -57,7 +59,8 @@ async def stuck_counts(
             ("ZCARD", keys.dead),
             *(("ZCARD", keys.parked(rule)) for rule in rules),
         ]
-    flat, drafts, due, *counts = await reads.pipeline(*commands)
+    flat, drafts, due, dead_events, *counts = await reads.pipeline(*commands)
+    parked_events, counts = counts[: len(rules)], counts[len(rules) :]
     size = 5 + len(rules)
     rows = [counts[start : start + size] for start in range(0, len(counts), size)]
     on_hold, held, rejected_, lately, dead, *parked = map(sum, zip(*rows, strict=True))
@@ -68,8 +71,8 @@ async def stuck_counts(
         held=held,
         rejected=rejected_,
         rejected_lately=lately,
-        dead=dead,
-        parked={rule: count for rule, count in zip(rules, parked, strict=True) if count},
+        dead=dead + dead_events,
+        parked={rule: sum(many) for rule, *many in zip(rules, parked, parked_events, strict=True) if any(many)},
         endpoints={rule: state for rule, state in states.items() if state.failing_since is not None or state.suspended},
         drafts=drafts,
         drafts_due=due,
@@ -88,9 +91,12 @@ async def counters(reads: Reads, partitions: Sequence[Keys]) -> dict[str, int]:
 
 async def revision(client: Redis, shared: GlobalKeys, partitions: Sequence[Keys]) -> bytes:
     """Return a value that changes with every change of an outcome, delivery, invoice or the catalogue."""
+    billing = BillingKeys(shared.prefix)
     with redis_errors():
         async with client.pipeline(transaction=False) as reads:
-            reads.hget(BillingKeys(shared.prefix).state, "seq")
+            reads.hget(billing.state, "seq")
+            reads.zcard(billing.delivered)
+            reads.zcard(billing.dead)
             reads.xrevrange(shared.changes, count=1)
             reads.hgetall(shared.endpoints)
             for keys in partitions:

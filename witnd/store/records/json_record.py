@@ -4,6 +4,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.json import Decoder
 
 from witnd.store.errors import Unsafe
 
@@ -25,16 +26,17 @@ def encode_record(record: object) -> bytes:
     return _HEAD + _encode(record)[1:]
 
 
-def decode_record(raw: bytes, type_: type[T], what: str, remedy: str = DAMAGED) -> T:
+def decode_record(raw: bytes, type_: type[T] | Decoder[T], what: str, remedy: str = DAMAGED) -> T:
     """Return a record. Raises `Unsafe` if it is damaged or has a newer format.
 
-    `what` names the record in the error; `remedy` is for a damaged record.
+    `what` names the record in the error; `remedy` is for a damaged record. A union of types needs a decoder: msgspec
+    would analyse the union at each call.
     """
     try:
         if not raw.startswith(_HEAD):
             number = msgspec.json.decode(raw, type=_Numbered).v
             if number > FORMAT:
                 raise Unsafe(f"{what} has format {number}, and this witnd reads format {FORMAT}", REMEDY)
-        return msgspec.json.decode(raw, type=type_)
+        return type_.decode(raw) if isinstance(type_, Decoder) else msgspec.json.decode(raw, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
         raise Unsafe(f"{what} cannot be read: {wrong}", remedy) from wrong

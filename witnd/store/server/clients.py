@@ -7,9 +7,9 @@
 | api | 32 | Requests of the API and the dashboard. Redis would not answer faster over more connections. |
 | figures | 2 | Lag, backlog, and updates of open pages: each reads at most once a second. |
 | deliveries | 16 | Two for each of the 8 concurrent calls of all notification rules. |
-| channels | 1 a partition | Each relay keeps one connection subscribed to the commands of other processes. |
+| channels | 1 a partition, and 1 | Each relay keeps one connection subscribed to the commands of other processes. |
 
-Events over HTTP (`log.appender`) and the log of each partition (`log.reader`) have other connections.
+Events over HTTP (`log.appender`), the log of each partition (`log.reader`) and billing events have other connections.
 """
 
 from collections.abc import AsyncIterator
@@ -30,8 +30,9 @@ API: Final = 32
 FIGURES: Final = 2
 DELIVERIES: Final = 16
 
-# Connections of one daemon for any number of partitions; one more for events over HTTP, one for the biller.
-SHARED_CONNECTIONS: Final = OWNERSHIP + BILLING + API + FIGURES + DELIVERIES + 2
+# Connections of one daemon for any number of partitions; one more for events over HTTP, one for the biller, and for its
+# billing events and their relay one each.
+SHARED_CONNECTIONS: Final = OWNERSHIP + BILLING + API + FIGURES + DELIVERIES + 4
 
 
 class Clients(Struct, frozen=True, kw_only=True):
@@ -54,7 +55,7 @@ async def open_clients(server: Endpoint, partitions: int) -> AsyncIterator[Clien
         "api": API,
         "figures": FIGURES,
         "deliveries": DELIVERIES,
-        "channels": partitions,
+        "channels": partitions + 1,
     }
     async with AsyncExitStack() as stack:
         yield Clients(

@@ -16,8 +16,8 @@ from witnd.app.daemon_services import DaemonServices
 from witnd.domain.catalogue.versions.history import IN_EFFECT
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import EndpointState
-from witnd.domain.webhooks.notification import SOURCES
 from witnd.domain.webhooks.rotation import signing_secrets
+from witnd.domain.webhooks.sources import SOURCES
 from witnd.web.api.catalogue.answers import Versioned, versioned
 
 SourceText = Annotated[str, Meta(extra_json_schema={"enum": list(SOURCES)})]
@@ -38,8 +38,9 @@ class NotificationRuleChange(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NotificationRuleIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A new rule. `source`: outcome_confirmed, outcome_missed, both of these, or outcome_reversed. Without an `agent`,
-    the rule applies to all agents. Without a `secret`, witnd generates one; only this response contains it."""
+    """A new rule. `source`: outcome_confirmed, outcome_missed, both of these, outcome_reversed, or a billing event.
+    Without an `agent`, the rule applies to all agents; with a billing event it has none. Without a `secret`, witnd
+    generates one; only this response contains it."""
 
     name: str
     source: SourceText

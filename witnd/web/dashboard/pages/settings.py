@@ -31,6 +31,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "bind": "The address of this dashboard and the API.",
         "max_lag": "How many events can wait before witnd temporarily rejects new ones.",
         "connections_max": "The maximum number of simultaneous connections to the API and this dashboard.",
+        "public_url": "The address at which people reach this dashboard. Webhooks about invoices link to it.",
     },
     "webhooks": {
         "allow_networks": "Private networks that webhooks may reach.",

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from witnd.app.invoices.effects import Effect
+from witnd.app.invoices.change import Effect
 from witnd.billing.export import wording
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.money import difference

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from witnd.app.errors import Refused
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices import payments
-from witnd.app.invoices.effects import Effect, effect_of
+from witnd.app.invoices.change import Effect, effect_of
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.operations import Unchanged
 from witnd.domain.values.money import minor_text

@@ -13,12 +13,14 @@ from witnd.web.dashboard.forms.errors import error_values
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.webhooks.notifications import (
+    EVENT_LABELS,
     ROTATION,
     SOURCE_LABELS,
     UNITS,
     name_of,
     rule_link,
     rule_page,
+    source_words,
 )
 from witnd.web.dashboard.present.instants import from_when, written_instant
 from witnd.web.errors import status_of
@@ -133,7 +135,7 @@ def _form(request: PageRequest, name: str | None, given: Mapping[str, str], refu
         {
             "name": name,
             "given": given,
-            "sources": [(source, f"{which} outcomes") for source, which in SOURCE_LABELS.items()],
+            "sources": [(source, source_words(source)) for source in (*SOURCE_LABELS, *EVENT_LABELS)],
             "agents": known.keys("agent"),
             "scheduled": scheduled,
             "seen": None if name is None else _count(request, name),

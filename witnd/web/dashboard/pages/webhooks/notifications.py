@@ -30,6 +30,17 @@ SOURCE_LABELS: Final[Mapping[str, str]] = {
     "outcome_missed": "missed",
     "outcome_reversed": "reversed",
 }
+# Billing events.
+EVENT_LABELS: Final[Mapping[str, str]] = {
+    "invoice_closed": "invoices whose period has closed",
+    "invoice_issued": "issued invoices",
+    "invoice_paid": "paid invoices",
+    "invoice_overdue": "overdue invoices",
+    "invoice_voided": "voided invoices",
+    "credit_note_issued": "issued credit notes",
+    "endpoint_suspended": "suspended endpoints",
+    "settlement_blocked": "blocked settlement",
+}
 # Default values of the rotation form.
 ROTATION: Final[Mapping[str, str]] = {"secret": "", "overlap": "1", "unit": "86400"}
 UNITS: Final[Mapping[str, str]] = {"60": "minutes", "3600": "hours", "86400": "days"}
@@ -48,7 +59,8 @@ async def list_rules(request: PageRequest) -> Answer:
             "found": list(zip(shown, await desk.queue_sizes([rule.id for rule in shown]), strict=True)),
             "archived": archived,
             "some": bool(services.catalogue.keys(RULE.name)),
-            "source_labels": SOURCE_LABELS,
+            "source_words": source_words,
+            "is_event": EVENT_LABELS.__contains__,
             "rule_link": rule_link,
             "next": link("notifications", **asked, after=cursor) if cursor else None,
             "first": link("notifications", **asked) if "after" in request.query else None,
@@ -134,7 +146,8 @@ async def rule_page(
         "webhooks/notification.html",
         {
             "rule": rule,
-            "source_labels": SOURCE_LABELS,
+            "source_words": source_words,
+            "is_event": EVENT_LABELS.__contains__,
             "rule_link": rule_link,
             "waiting": waiting,
             "newest": newest.data,
@@ -174,6 +187,11 @@ async def name_of(request: PageRequest) -> str:
     named = request.path["name"]
     known = await request.services.learned()
     return named if known.versions(RULE.name, named) else await rules.name_of(request.services, named)
+
+
+def source_words(source: str) -> str:
+    """What a rule reports."""
+    return EVENT_LABELS.get(source) or f"{SOURCE_LABELS[source]} outcomes"
 
 
 def rule_link(name: str, *more: str, **query: Any) -> str:
