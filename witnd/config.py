@@ -97,6 +97,7 @@ class WebhooksConfig(Struct, frozen=True, kw_only=True):
 
 class BillingConfig(Struct, frozen=True, kw_only=True):
     period: str = "month"
+    time_zone: str = "UTC"
     grace: float = 86400
     issue: str = "auto"
     zero_invoices: bool = False

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from witnd.domain.values.fields import short_repr
+from witnd.domain.values.period import KINDS
 from witnd.endpoint import endpoint
+from witnd.zone_data import check_zone
 
 Network = IPv4Network | IPv6Network
 
@@ -130,6 +132,10 @@ def _series(value: object) -> str:
             "{year} is the year, and counts as 4"
         )
     return text
+
+
+def _time_zone(value: object) -> str:
+    return check_zone(_text(value))
 
 
 def _whole(least: int, most: int) -> Callable[[object], int]:
@@ -268,7 +274,8 @@ READERS: Mapping[str, Mapping[str, Reader]] = {
         "schedule": Reader(_list_of(_duration(0.001), 1, MOST_STEPS), _items),
     },
     "billing": {
-        "period": Reader(_one_of("month", "week", "day")),
+        "period": Reader(_one_of(*KINDS)),
+        "time_zone": Reader(_time_zone),
         "grace": Reader(_duration(0), _number),
         "issue": Reader(_one_of("auto", "manual")),
         "zero_invoices": Reader(_flag, _flag_text),

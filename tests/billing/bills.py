@@ -32,6 +32,7 @@ from witnd.domain.values.period import Calendar
 
 NOVEMBER = instant.parse("2026-11-05T09:00:00Z")
 ISSUED = instant.parse("2026-12-02T08:30:00Z")
+_TODAY = Calendar.of("month").day_at(ISSUED)
 HOUR = 3_600_000
 
 AGENTS = {"support": "Support agent", "sales": "Sales development agent", "fraud": "Fraud & chargeback desk"}
@@ -139,6 +140,9 @@ def bill(
         start=period.start,
         end=period.end,
         period="month",
+        zone=period.zone,
+        first_day=period.first_day,
+        last_day=period.last_day,
         lines=sum(row.kind == "outcome" for row in rows),
         unrated=0,
         subtotal=subtotal,
@@ -322,7 +326,7 @@ def taxed(lines: Sequence[ManualLine] = (), *, logo: str | None = LOGO, locale: 
         manual=tuple(lines),
         sums=Sums(tuple(GroupSums(agent, None, sums) for agent, sums in groups.items())),
     )
-    change = issue(draft, Decimal(0), Series(name="INV"), ISSUED, IssueTerms(data=data, days=30))
+    change = issue(draft, Decimal(0), Series(name="INV"), ISSUED, IssueTerms(data=data, days=30), today=_TODAY)
     assert isinstance(change, Change), change
     issued = replace(change.after, number="INV-000042", issued_at=ISSUED)
     return of_rows(
@@ -366,7 +370,14 @@ def taxed_note(of: Bill) -> Note:
     items = [Item(row=rows[0], credited=Decimal(0), tax="vat", amount=Decimal(5)),
              Item(row=rows[1], credited=Decimal(0), amount=Decimal(51))]  # fmt: skip
     change = credit_rows(
-        of.invoice, items, "Delivered late", balance=Decimal(0), series=Series(name="CN"), at=ISSUED, table=table
+        of.invoice,
+        items,
+        "Delivered late",
+        balance=Decimal(0),
+        series=Series(name="CN"),
+        at=ISSUED,
+        today=_TODAY,
+        table=table,
     )
     assert isinstance(change, Change), change
     return _note_of(of, change)
@@ -374,7 +385,7 @@ def taxed_note(of: Bill) -> Note:
 
 def cancelling_note(of: Bill) -> Note:
     """The credit note of a voided invoice."""
-    change = void(of.invoice, Decimal(0), "Sent to the wrong company", Series(name="CN"), ISSUED)
+    change = void(of.invoice, Decimal(0), "Sent to the wrong company", Series(name="CN"), _TODAY)
     assert isinstance(change, Change), change
     return _note_of(of, change)
 

@@ -152,6 +152,7 @@ class BillingHarness:
         executed: bool,
         *,
         period: str = "day",
+        zone: str = "UTC",
         grace_ms: int = 0,
         automatic: bool = True,
         zero: bool = True,
@@ -228,7 +229,9 @@ class BillingHarness:
             catalogue = Catalogue()
             invoices = Invoices(client, KEYS, self.partitions)
             retry = Retry(nothing, asyncio.get_running_loop().time)
-            terms = BillingTerms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
+            terms = BillingTerms(
+                period=period, time_zone=zone, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero
+            )
             biller = Biller(
                 ledger,
                 catalogue,

@@ -16,6 +16,7 @@ from tests.billing.bills import (
     EXPORT,
     ISSUED,
     MANUAL,
+    NOVEMBER,
     REDUCED,
     TIERS,
     all_of,
@@ -37,6 +38,7 @@ from tests.billing.golden_exports import head
 from tests.support.companies import BILLING, LOGO, SELLER
 from witnd.billing.export import page, sections, wording
 from witnd.billing.export.bill import Bill
+from witnd.billing.export.local_times import LocalTimes
 from witnd.billing.export.page import css_string, invoice_page, note_page
 from witnd.domain.catalogue.buyer import Buyer
 from witnd.domain.catalogue.seller import Seller
@@ -44,6 +46,8 @@ from witnd.domain.invoices.invoice import Row
 from witnd.domain.invoices.manual import manual_rows
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum
+from witnd.domain.values.period import Calendar, Period
+from witnd.zone_data import offsets_of
 
 MARKUP = [
     "<script>alert(1)</script>",
@@ -401,18 +405,37 @@ async def test_a_credit_note_says_what_is_given_back_and_for_what() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "words"),
+    ("first", "last", "zone", "words"),
     [
-        ("2026-11-01", "2026-12-01", "1 – 30 November 2026 (UTC)"),
-        ("2028-02-01", "2028-03-01", "1 – 29 February 2028 (UTC)"),
-        ("2026-11-30", "2026-12-07", "30 November – 6 December 2026 (UTC)"),
-        ("2026-12-28", "2027-01-04", "28 December 2026 – 3 January 2027 (UTC)"),
-        ("2026-11-23", "2026-11-24", "23 November 2026 (UTC)"),
+        ("2026-11-01", "2026-11-30", "UTC", "1 – 30 November 2026 (UTC)"),
+        ("2028-02-01", "2028-02-29", "Europe/Berlin", "1 – 29 February 2028 (Europe/Berlin)"),
+        ("2026-11-30", "2026-12-06", "UTC", "30 November – 6 December 2026 (UTC)"),
+        ("2026-12-28", "2027-01-03", "UTC", "28 December 2026 – 3 January 2027 (UTC)"),
+        ("2026-11-23", "2026-11-23", "UTC", "23 November 2026 (UTC)"),
     ],
 )
-def test_a_period_is_told_with_its_last_day(start: str, end: str, words: str) -> None:
-    first, last = (instant.parse(f"{day}T00:00:00Z") for day in (start, end))
-    assert wording.period(replace(samples()["flat"].invoice, start=first, end=last)) == words
+def test_a_period_is_told_with_its_last_day(first: str, last: str, zone: str, words: str) -> None:
+    one = replace(samples()["flat"].invoice, first_day=first, last_day=last, zone=zone)
+    assert wording.period(one.billed_period) == words
+
+
+def test_an_hour_is_one_of_utc_in_every_time_zone() -> None:
+    start = instant.parse("2026-11-30T23:00:00Z")
+    hour = Period(start, start + 3_600_000, "hour", "Asia/Kolkata", "2026-12-01", "2026-12-01")
+    assert wording.period(hour) == "30 November 2026, 23:00 – 00:00 (UTC)"
+
+
+async def test_times_are_those_of_the_zone_of_the_period() -> None:
+    one = samples()["flat"]
+    calendar = Calendar.begin("month", "Asia/Kolkata", NOVEMBER, offsets_of("Asia/Kolkata"))
+    zone = replace(one, times=LocalTimes(calendar, "Asia/Kolkata"))
+    page = Skeleton(await text(invoice_page(zone))).text
+    assert "Times are in Asia/Kolkata." in page
+    [at, *_] = [row.resolved_at for row in await all_of(one.rows())]
+    assert at is not None
+    assert wording.minute(at + 5 * 3_600_000 + 1_800_000) in page
+    # The machine-readable instants stay in UTC.
+    assert instant.render(at) in await text(invoice_page(zone))
 
 
 @pytest.mark.parametrize(

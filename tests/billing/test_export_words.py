@@ -9,7 +9,7 @@ from string import Formatter
 import pytest
 from msgspec.structs import replace
 
-from tests.billing.bills import EXPORT, ISSUED, MANUAL, NOVEMBER, REDUCED, samples, taxed, taxed_note, text
+from tests.billing.bills import EXPORT, MANUAL, NOVEMBER, REDUCED, samples, taxed, taxed_note, text
 from tests.support.companies import SELLER
 from witnd.billing import export
 from witnd.billing.export.page import invoice_page, note_page
@@ -76,8 +76,8 @@ def test_every_text_is_used_and_every_used_text_exists() -> None:
 def test_numbers_and_dates_of_each_language(locale: str, number: str, period: str, day: str, minute: str) -> None:
     found = words(locale)
     assert found.money(Decimal("-1234567.5"), 2) == number
-    assert found.period(samples()["flat"].invoice) == period
-    assert found.day(ISSUED) == day
+    assert found.period(samples()["flat"].invoice.billed_period) == period
+    assert found.date("2026-12-02") == day
     assert found.minute(NOVEMBER) == minute
     assert (
         found.date("2027-01-01") == {"en": "1 January 2027", "de": "1. Januar 2027", "fr": "1er janvier 2027"}[locale]

@@ -94,6 +94,9 @@ class TestList:
             "period": "month",
             "period_start": "2026-11-01T00:00:00.000Z",
             "period_end": "2026-12-01T00:00:00.000Z",
+            "time_zone": "UTC",
+            "first_day": "2026-11-01",
+            "last_day": "2026-11-30",
             "lines": 2,
             "unrated": 0,
             "subtotal": "10.00",
@@ -109,6 +112,7 @@ class TestList:
             "issue_date": None,
             "due_date": None,
             "issued_at": None,
+            "issued_through": None,
             "paid_at": None,
             "voided_at": None,
             "reason": None,
@@ -249,7 +253,7 @@ class TestShow:
 
         told = deployment.witnd("invoices", "show", one.id).stdout
 
-        assert told.startswith("The draft of acme in EUR from 2026-11-01 to 2026-12-01: open\n")
+        assert told.startswith("The draft of acme in EUR from 2026-11-01 to 2026-11-30: open\n")
         assert "outcomes that resolve before 2026-12-01T00:00:00.000Z are still added" in told
         assert "1 of its 3 lines get their amount when the period is closed" in told
         assert "at close" in told
@@ -533,7 +537,7 @@ class TestCredit:
         found = deployment.json("invoices", "show", one.id)
 
         assert told.stdout == (
-            "0.40 EUR for ticket-4711, as a line on the draft of acme in EUR from 2001-09-01 to 2001-10-01\n"
+            "0.40 EUR for ticket-4711, as a line on the draft of acme in EUR from 2001-09-01 to 2001-09-30\n"
         )
         assert [(line["amount"], line["reason"]) for line in found["lines"]] == [("1.00", None), ("-0.40", "slow")]
         assert found["lines"][1]["corrects"] == derived_id("line", "ticket-4711")

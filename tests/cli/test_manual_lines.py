@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.test_invoices import written
 from tests.support.deployment import Deployment
-from tests.support.invoices import draft
+from tests.support.invoices import draft, stored_data
 from tests.web.taxes import ENDED, LINES, SELLER, TAXES
 from witnd.domain.invoices.invoice import Invoice
 from witnd.store.keys import BillingKeys
@@ -35,7 +35,7 @@ def said(deployment: Deployment, *arguments: str) -> str:
 def everything(deployment: Deployment) -> dict[bytes, Any]:
     async def main() -> dict[bytes, Any]:
         async with connect(deployment.server.url) as client:
-            return {name: await client.dump(name) for name in await client.keys("witn:{shared}:billing:*")}
+            return await stored_data(client, "witn:{shared}:billing:*")
 
     return asyncio.run(main())
 
@@ -46,7 +46,7 @@ class TestAddLine:
         assert told.exit_code == 0, told.output
         line, subtotal = told.stdout.splitlines()
         assert line.startswith("line ")
-        assert line.endswith(": Setup on the draft of acme from 2020-09-01 to 2020-10-01: 200.00 EUR, tax reduced")
+        assert line.endswith(": Setup on the draft of acme from 2020-09-01 to 2020-09-30: 200.00 EUR, tax reduced")
         assert subtotal == "subtotal: 210.00 EUR"
 
     def test_programs_get_the_line_and_the_invoice(self, deployment: Deployment, one: Invoice) -> None:
@@ -123,7 +123,7 @@ class TestSetTax:
         dry = deployment.witnd(*of, "--tax", "export", "--dry-run").stdout
         assert dry.startswith("dry run, nothing is changed: ticket-1 on the draft of acme")
         done = deployment.witnd(*of, "--tax", "export").stdout
-        assert done == "ticket-1 on the draft of acme from 2020-09-01 to 2020-10-01 has the tax export\n"
+        assert done == "ticket-1 on the draft of acme from 2020-09-01 to 2020-09-30 has the tax export\n"
         assert deployment.json(*of, "--own-tax")["tax"] == "vat"
         entries = deployment.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 2)
         assert [json.loads(fields[b"data"])["what"] for _, fields in entries] == ["invoice.override_tax"] * 2

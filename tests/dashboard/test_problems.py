@@ -125,6 +125,7 @@ def test_drafts_and_troubles_are_told(admin: Dashboard, monkeypatch: pytest.Monk
         draft = problems.WaitingDraft(
             id="d" * 64, customer_key="acme/ü", currency="EUR",
             period_start="2026-10-01T00:00:00.000Z", period_end="2026-11-01T00:00:00.000Z", href="",
+                period="month", time_zone="UTC", first_day="2026-10-01", last_day="2026-10-31",
         )  # fmt: skip
         drafts = problems.WaitingDrafts(count=1, in_review=2, items=[draft], href="")
         return replace(found, drafts=drafts, troubles=["partition 0 <b> does not move"]), waiting

@@ -23,6 +23,7 @@ _ORDER = (
             client.Page,
             client.Fate,
             client.Invoice,
+            client.InvoiceGroup,
             client.InvoicePage,
             client.LinePage,
             client.AgeingReport,

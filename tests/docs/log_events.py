@@ -14,7 +14,7 @@ MEANINGS = {
     "billing.overdue": "The daemon found `invoices` overdue invoices. Each is reported once.",
     "billing.paused": "Redis is currently not safe to store invoices in. `remedy` says what to change.",
     "billing.reversal_not_credited": "The reversals on an invoice cannot be credited, because its data is damaged.",
-    "billing.period_changes": "The running period ends at `at`. From then on, periods have another length.",
+    "billing.period_changes": "The current period ends at `at`. From then on, periods have another kind or time zone.",
     "billing.running": "This daemon owns billing and makes the invoices.",
     "billing.standby": "Another daemon, `owner`, makes the invoices. This one takes over when its lease ends.",
     "billing_event.unreadable": "A billing event is damaged, so no webhook reports it. `witnd audit` shows it.",

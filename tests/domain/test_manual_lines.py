@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.support.taxes import AT, CN, INV, TABLE, closed, group, numbered, row, shown, terms
+from tests.support.taxes import AT, CN, INV, LOCAL, TABLE, closed, group, numbered, row, shown, terms
 from witnd.domain.invoices.credit import Item, credit
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.issue import issue
@@ -69,7 +69,7 @@ def applied(invoice: Invoice) -> list[str]:
 
 
 def issued(invoice: Invoice) -> Invoice:
-    return numbered(change(issue(invoice, ZERO, INV, AT, terms())))
+    return numbered(change(issue(invoice, ZERO, INV, AT, terms(), today=LOCAL)))
 
 
 class TestAdd:
@@ -198,7 +198,7 @@ class TestDiscounts:
         credited = change(
             credit(
                 draft, [Item(row=row("a", "10.00"), credited=ZERO, amount=Decimal(7))], "r",
-                balance=ZERO, series=CN, at=AT, table=TABLE,
+                balance=ZERO, series=CN, at=AT, today=LOCAL, table=TABLE,
             )
         ).after  # fmt: skip
         assert (applied(credited), credited.net) == (["-3.00", "0.00"], ZERO)
@@ -233,7 +233,7 @@ class TestDiscounts:
         draft = add(closed(group("a", ("", "10.00"))), new("-4"))
         [line] = manual_rows(draft)
         said = credit(
-            draft, [Item(row=line, credited=ZERO)], "r", balance=ZERO, series=CN, at=AT, table=TABLE
+            draft, [Item(row=line, credited=ZERO)], "r", balance=ZERO, series=CN, at=AT, today=LOCAL, table=TABLE
         )  # fmt: skip
 
         assert "is a discount" in refusal(said)
@@ -299,7 +299,7 @@ class TestAdjust:
         at_close = replace(one, closed=True, sums=closed(group("a", ("", "5.00"))).sums)
 
         # By hand, before the biller has looked at it.
-        assert change(issue(at_close, ZERO, INV, AT, terms())).is_pending is False
+        assert change(issue(at_close, ZERO, INV, AT, terms(), today=LOCAL)).is_pending is False
 
 
 class TestRemove:
@@ -344,7 +344,7 @@ class TestRemove:
         done = change(
             credit(
                 one, [Item(row=line, credited=ZERO, amount=Decimal(2))], "r",
-                balance=ZERO, series=CN, at=AT, table=TABLE,
+                balance=ZERO, series=CN, at=AT, today=LOCAL, table=TABLE,
             )
         )  # fmt: skip
 
@@ -357,7 +357,8 @@ class TestRemove:
         one = add(closed(group("a", ("", "10.00"), cap="-4.00")), new("4"), new("1"))
         done = change(
             credit(
-                one, [Item(row=row("a", "10.00"), credited=ZERO)], "r", balance=ZERO, series=CN, at=AT, table=TABLE
+                one, [Item(row=row("a", "10.00"), credited=ZERO)], "r",
+                balance=ZERO, series=CN, at=AT, today=LOCAL, table=TABLE,
             )
         ).after  # fmt: skip
 
@@ -372,7 +373,9 @@ class TestRemove:
         [line] = manual_rows(one)
         gone = change(remove_line(one, line.id, TABLE, credited=ZERO, zero_invoices=False)).after
 
-        said = credit(gone, [Item(row=line, credited=ZERO)], "r", balance=ZERO, series=CN, at=AT, table=TABLE)
+        said = credit(
+            gone, [Item(row=line, credited=ZERO)], "r", balance=ZERO, series=CN, at=AT, today=LOCAL, table=TABLE
+        )
         assert isinstance(said, Refusal)
         assert "removed meanwhile" in str(said)
         assert "removed meanwhile" in refusal(override(gone, line, "zero"))

@@ -1,4 +1,4 @@
-"""Invoice periods."""
+"""Invoice periods of UTC, and changes of their kind."""
 
 from datetime import UTC, datetime
 
@@ -7,10 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnd.domain.values.instant import parse, render
-from witnd.domain.values.period import KINDS, Calendar, KindChange
+from witnd.domain.values.period import CHANGE_AHEAD_MS, KINDS, SHORTEST_REST_MS, Calendar
 
 instants = st.integers(0, parse("2200-01-01T00:00:00Z"))
 kinds = st.sampled_from(KINDS)
+
+
+def utc(_seconds: int) -> int:
+    return 0
 
 
 def period(kind: str, at: str) -> tuple[str, str]:
@@ -30,8 +34,12 @@ def period(kind: str, at: str) -> tuple[str, str]:
         ("day", "2026-03-29T02:30:00+02:00", "2026-03-29", "2026-03-30"),
     ],
 )
-def test_periods_are_whole_months_weeks_from_monday_and_days_of_utc(kind: str, at: str, start: str, end: str) -> None:
+def test_periods_are_whole_months_weeks_from_monday_and_days(kind: str, at: str, start: str, end: str) -> None:
     assert period(kind, at) == (f"{start}T00:00:00.000Z", f"{end}T00:00:00.000Z")
+
+
+def test_hours_are_those_of_utc() -> None:
+    assert period("hour", "2026-11-30T10:59:59.999Z") == ("2026-11-30T10:00:00.000Z", "2026-11-30T11:00:00.000Z")
 
 
 @given(start=kinds, changes=st.lists(st.tuples(instants, kinds), max_size=5), at=instants)
@@ -40,7 +48,7 @@ def test_every_instant_has_one_period_and_periods_follow_one_another(
 ) -> None:
     calendar = Calendar.of(start)
     for now, kind in sorted(changes):
-        calendar = calendar.with_kind(kind, now)
+        calendar = calendar.with_rule(kind, "UTC", now, utc)
     found = calendar.period_at(at)
     assert at in found
     assert calendar.period_at(found.start) == found
@@ -51,38 +59,54 @@ def test_every_instant_has_one_period_and_periods_follow_one_another(
 
 
 @given(start=kinds, kind=kinds, now=instants, at=instants)
-def test_a_change_leaves_the_running_period_and_all_before_as_they_were(
+def test_a_change_leaves_the_current_period_and_all_before_as_they_were(
     start: str, kind: str, now: int, at: int
 ) -> None:
     before = Calendar.of(start)
-    after = before.with_kind(kind, now)
-    running = before.period_at(now)
-    assert after.period_at(now) == running
-    if at < running.end:
+    after = before.with_rule(kind, "UTC", now, utc)
+    current = before.period_at(now + CHANGE_AHEAD_MS)
+    assert after.period_at(now) == before.period_at(now)
+    if at < current.end:
         assert after.period_at(at) == before.period_at(at)
     else:
         assert after.period_at(at).kind == kind
 
 
-def test_the_first_period_after_a_change_is_short_where_the_borders_do_not_meet() -> None:
-    calendar = Calendar.of("week").with_kind("month", parse("2026-11-25T00:00:00Z"))
-    found = calendar.period_at(parse("2026-11-30T00:00:00Z"))
-    assert (render(found.start)[:10], render(found.end)[:10]) == ("2026-11-30", "2026-12-01")
+def test_the_first_period_after_a_change_is_short_where_the_bounds_do_not_meet() -> None:
+    calendar = Calendar.of("month").with_rule("week", "UTC", parse("2026-10-25T00:00:00Z"), utc)
+    found = calendar.period_at(parse("2026-11-01T00:00:00Z"))
+    # Sunday is a rest of less than 48 hours.
+    assert (found.first_day, found.last_day) == ("2026-11-01", "2026-11-08")
+    calendar = Calendar.of("month").with_rule("week", "UTC", parse("2026-11-25T00:00:00Z"), utc)
+    found = calendar.period_at(parse("2026-12-01T00:00:00Z"))
+    assert (found.first_day, found.last_day) == ("2026-12-01", "2026-12-06")
+
+
+@given(start=kinds, kind=kinds, now=instants)
+def test_a_period_after_a_change_is_natural_or_at_least_48_hours_long(start: str, kind: str, now: int) -> None:
+    calendar = Calendar.of(start).with_rule(kind, "UTC", now, utc)
+    first = calendar.period_at(calendar.rules[-1].start)
+    natural = Calendar.of(kind).period_at(first.start)
+    assert (
+        (first.start, first.end) == (natural.start, natural.end)
+        or first.end - first.start >= SHORTEST_REST_MS
+        or (kind in ("hour", "day"))
+    )
 
 
 def test_a_change_that_is_taken_back_in_time_leaves_no_trace() -> None:
     now = parse("2026-11-23T00:00:00Z")
     calendar = Calendar.of("month")
-    assert calendar.with_kind("day", now).with_kind("month", now + 1000) == calendar
-    assert calendar.with_kind("day", now).with_kind("week", now + 1000).turns[1:] == (
-        KindChange(parse("2026-12-01T00:00:00Z"), "week"),
-    )
+    assert calendar.with_rule("day", "UTC", now, utc).with_rule("month", "UTC", now + 1000, utc) == calendar
+    weeks = calendar.with_rule("day", "UTC", now, utc).with_rule("week", "UTC", now + 1000, utc)
+    assert [(render(rule.start), rule.kind) for rule in weeks.rules[1:]] == [("2026-12-01T00:00:00.000Z", "week")]
 
 
 def test_periods_agree_with_the_calendar_of_the_standard_library() -> None:
     for day in range(0, 40_000, 7):
         ms = day * 86_400_000 + 12_345
         at = datetime.fromtimestamp(ms / 1000, UTC)
-        assert render(Calendar.of("month").period_at(ms).start)[:10] == f"{at:%Y-%m}-01"
+        month = Calendar.of("month").period_at(ms)
+        assert month.first_day == render(month.start)[:10] == f"{at:%Y-%m}-01"
         monday = Calendar.of("week").period_at(ms).start
         assert monday == 0 or datetime.fromtimestamp(monday / 1000, UTC).weekday() == 0

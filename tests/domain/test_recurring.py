@@ -8,11 +8,11 @@ from witnd.domain.catalogue.file import parse
 from witnd.domain.catalogue.period_terms import period_charges
 from witnd.domain.catalogue.plan import plan
 from witnd.domain.pricing.charge import charges
-from witnd.domain.pricing.recurring import day_start
 from witnd.domain.pricing.working import working_text
+from witnd.domain.values.instant import parse as instant
 from witnd.domain.values.period import Calendar, Period
 
-HOUR = 3_600_000
+NOON = "T12:00:00Z"
 FEE = 'fees = [{ key = "base", amount = "100"%s }]'
 
 
@@ -27,9 +27,9 @@ def write(catalogue: Catalogue, document: str, day: str, in_effect: int | None =
     """Apply a file on a day. Returns how many versions it writes."""
     file = parse(document, catalogue)
     assert file.mistakes == ()
-    now = day_start(day) + 12 * HOUR
+    now = instant(f"{day}{NOON}")
     at = now if in_effect is None else in_effect
-    changes = plan(catalogue, file.items, seed=b"", at=at, now_ms=now).changes
+    changes = plan(catalogue, file.items, seed=b"", at=at, today=day).changes
     for one in changes:
         catalogue.add(
             CatalogueEntry(kind=one.kind, key=one.key, effective_from=at, archived=one.archived, content=one.content)
@@ -38,14 +38,16 @@ def write(catalogue: Catalogue, document: str, day: str, in_effect: int | None =
 
 
 def period(month: str, kind: str = "month") -> Period:
-    return Calendar.of(kind).period_at(day_start(f"{month}-01" if len(month) == 7 else month))
+    return Calendar.of(kind).period_at(instant(f"{month}-01{NOON}" if len(month) == 7 else f"{month}{NOON}"))
 
 
-def rows(catalogue: Catalogue, of: Period, total: str = "0.00") -> list[tuple[str, str, str]]:
+def rows(
+    catalogue: Catalogue, of: Period, total: str = "0.00", calendar: Calendar | None = None
+) -> list[tuple[str, str, str]]:
     """Currency, amount and working of each row."""
     return [
         (currency, str(one.amount), working_text(one.working))
-        for currency, due in period_charges(catalogue, "acme", of).items()
+        for currency, due in period_charges(catalogue, "acme", of, calendar or Calendar.of(of.kind)).items()
         for one in charges(due, Decimal(total))
     ]
 
@@ -113,10 +115,13 @@ def test_a_commitment_is_prorated_and_its_cap_is_not() -> None:
     ]
     assert rows(catalogue, april, "401.50") == [("EUR", "-1.50", "401.50 is more than 400: -1.50")]
     assert rows(catalogue, april, "150.00") == []
-    [due] = period_charges(catalogue, "acme", april).values()
+    [due] = period_charges(catalogue, "acme", april, Calendar.of(april.kind)).values()
     assert due.is_due
     # A short first week is a part of a natural one.
-    assert rows(catalogue, Period(day_start("2026-04-30"), day_start("2026-05-04"), "week"), "0.00")[0][1] == "171.43"
+    weeks = Calendar.of("day").with_rule("week", "UTC", instant(f"2026-04-29{NOON}"), lambda _: 0)
+    short = weeks.period_at(instant(f"2026-04-30{NOON}"))
+    assert (short.first_day, short.last_day) == ("2026-04-30", "2026-05-03")
+    assert rows(catalogue, short, "0.00", weeks)[0][1] == "171.43"
 
 
 def test_a_charge_carries_the_tax_of_the_last_terms_in_the_period() -> None:
@@ -127,7 +132,7 @@ def test_a_charge_carries_the_tax_of_the_last_terms_in_the_period() -> None:
     write(catalogue, text(terms % (', tax = "low"', ', tax = "vat"')), "2026-05-01")
 
     def taxes(month: str) -> list[tuple[str, str | None]]:
-        [due] = period_charges(catalogue, "acme", period(month)).values()
+        [due] = period_charges(catalogue, "acme", period(month), Calendar.of("month")).values()
         assert due.fees[0].tax == charges(due, Decimal(0))[0].tax
         return [(one.kind, one.tax) for one in charges(due, Decimal(0))]
 
@@ -140,5 +145,5 @@ def test_the_row_of_a_cap_has_the_tax_of_its_commitment() -> None:
     catalogue = Catalogue()
     terms = 'commitment = { period_cap = "10", tax = "vat", prorate = true, starts = "2026-01-01" }'
     write(catalogue, text("", terms), "2026-01-01", in_effect=0)
-    [due] = period_charges(catalogue, "acme", period("2026-04")).values()
+    [due] = period_charges(catalogue, "acme", period("2026-04"), Calendar.of("month")).values()
     assert [(one.kind, one.tax) for one in charges(due, Decimal(11))] == [("commitment_cap", "vat")]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.support.taxes import AT, CN, INV, TABLE, closed, group, note_of, numbered, row, shown, terms
+from tests.support.taxes import AT, CN, INV, LOCAL, TABLE, closed, group, note_of, numbered, row, shown, terms
 from witnd.domain.invoices.cancel import revise, void
 from witnd.domain.invoices.credit import Item, credit
 from witnd.domain.invoices.invoice import Invoice, Row
@@ -26,7 +26,7 @@ AE0 = TaxClass("AE", ZERO)
 
 
 def issued(invoice: Invoice, table: TaxTable = TABLE, **how: Any) -> Invoice:
-    done = change(issue(invoice, how.pop("balance", ZERO), INV, AT, terms(table), **how))
+    done = change(issue(invoice, how.pop("balance", ZERO), INV, AT, terms(table), today=LOCAL, **how))
     return numbered(done)
 
 
@@ -47,7 +47,9 @@ def note(invoice: Invoice, *items: tuple[Row, str, str, str | None], balance: st
         for one, credited, tax, amount in items
     ]
     table = TABLE if invoice.issue_data is None else invoice.issue_data.table
-    return change(credit(invoice, wanted, "wrong", balance=Decimal(balance), series=CN, at=AT, table=table))
+    return change(
+        credit(invoice, wanted, "wrong", balance=Decimal(balance), series=CN, at=AT, today=LOCAL, table=table)
+    )
 
 
 class TestOncePerCategoryAndRate:
@@ -115,7 +117,7 @@ class TestRowsWithoutATax:
     def test_a_mixture_is_refused_with_the_list(self) -> None:
         table = replace(TABLE, default=None)
         one = closed(group("a", ("full", "1.00"), ("", "0.00")), group("b", ("", "1.00")), fees={"": "3.00"})
-        said = refusal(issue(one, ZERO, INV, AT, terms(table)))
+        said = refusal(issue(one, ZERO, INV, AT, terms(table), today=LOCAL))
 
         assert "outcomes of a, outcomes of b, recurring fees; set billing.tax of customer acme" in said
 
@@ -124,7 +126,9 @@ class TestRowsWithoutATax:
         groups = (one.sums.groups[0], replace(one.sums.groups[1], sums={"": Sum(3, ZERO)}))  # type: ignore[union-attr]
         mixed = replace(one, sums=replace(one.sums, groups=groups))  # type: ignore[type-var]
 
-        assert "outcomes of b (3 lines)" in refusal(issue(mixed, ZERO, INV, AT, terms(replace(TABLE, default=None))))
+        assert "outcomes of b (3 lines)" in refusal(
+            issue(mixed, ZERO, INV, AT, terms(replace(TABLE, default=None)), today=LOCAL)
+        )
 
     def test_a_commitment_that_is_split_has_the_taxes_of_what_it_acts_on(self) -> None:
         one = closed(group("a", ("full", "1.00")), commitment="9.00")
@@ -134,13 +138,15 @@ class TestRowsWithoutATax:
     def test_a_commitment_over_nothing_needs_the_customers(self) -> None:
         one = closed(fees={"full": "1.00"}, commitment="9.00")
 
-        assert "the commitment" in refusal(issue(one, ZERO, INV, AT, terms(replace(TABLE, default=None))))
+        assert "the commitment" in refusal(issue(one, ZERO, INV, AT, terms(replace(TABLE, default=None)), today=LOCAL))
         assert shown(issued(one).tax_rows) == [("S", "19", "10.00", "1.90")]
 
     def test_a_manual_line_is_named(self) -> None:
         one = change(add_line(closed(group("a", ("full", "5.00"))), line("1"), replace(TABLE, default=None), 7)).after
 
-        assert "the line 'Setup'" in refusal(issue(one, ZERO, INV, AT, terms(replace(TABLE, default=None))))
+        assert "the line 'Setup'" in refusal(
+            issue(one, ZERO, INV, AT, terms(replace(TABLE, default=None)), today=LOCAL)
+        )
 
 
 def line(unit_price: str, tax: str = "", quantity: str = "1") -> NewLine:
@@ -269,7 +275,7 @@ class TestDraftCredits:
         draft = closed(group("a", ("reduced", "6.00"), ("", "4.00"), cap="-5.00"))
         item = Item(row=row("a", "6.00"), credited=ZERO, tax="reduced", amount=Decimal("3.01"))
 
-        said = credit(draft, [item], "wrong", balance=ZERO, series=CN, at=AT, table=TABLE)
+        said = credit(draft, [item], "wrong", balance=ZERO, series=CN, at=AT, today=LOCAL, table=TABLE)
 
         assert "credit at most 3.00 EUR" in refusal(said)
         done = note(draft, (row("a", "6.00"), "0", "reduced", None)).after
@@ -293,7 +299,7 @@ class TestDraftCredits:
         credited = note(draft, (row("a", "0.02"), "0", "zero", None)).after
         item = Item(row=row("", "0.11", kind="commitment"), credited=ZERO, amount=Decimal("0.10"))
 
-        said = credit(credited, [item], "wrong", balance=ZERO, series=CN, at=AT, table=TABLE)
+        said = credit(credited, [item], "wrong", balance=ZERO, series=CN, at=AT, today=LOCAL, table=TABLE)
 
         assert "credit at most 0.07 EUR" in refusal(said)
         done = note(credited, (item.row, "0", "", "0.07"))
@@ -309,7 +315,7 @@ class TestDraftCredits:
             credit_sums={"reduced": Decimal("10.00")},
         )
 
-        said = refusal(issue(draft, ZERO, INV, AT, terms()))
+        said = refusal(issue(draft, ZERO, INV, AT, terms(), today=LOCAL))
 
         assert "the taxable amount of S 7 % is -4.00 EUR; add a manual line of at least 4.00 EUR with this tax" in said
         assert issued(change(add_line(draft, line("4", "reduced"), TABLE, 7)).after).total == ZERO
@@ -321,7 +327,7 @@ class TestDraftCredits:
         other = row("b", "10.00", agent_key="a")
         moved = change(override_tax(draft, other, "reduced", "full", "no book", TABLE, credited=ZERO)).after
 
-        assert "S 7 % is -5.00 EUR" in refusal(issue(moved, ZERO, INV, AT, terms()))
+        assert "S 7 % is -5.00 EUR" in refusal(issue(moved, ZERO, INV, AT, terms(), today=LOCAL))
         both = change(override_tax(moved, row("a", "10.00"), "reduced", "full", "x", TABLE, credited=Decimal(10)))
         assert issued(both.after).total == ZERO
 
@@ -387,7 +393,7 @@ class TestCancel:
         one = issued(closed(group("a", ("", "100.00"), ("zero", "5.00"))), balance=Decimal("20.00"))
         assert (one.total, one.balance_used) == (Decimal("124.00"), Decimal("20.00"))
 
-        done = change(operation(one, Decimal(3), "wrong", CN, AT))
+        done = change(operation(one, Decimal(3), "wrong", CN, LOCAL))
 
         made = note_of(done)
         assert (made.amount, made.total, made.applied) == (Decimal("105.00"), Decimal("124.00"), Decimal("124.00"))
@@ -399,7 +405,7 @@ class TestCancel:
 
     @pytest.mark.parametrize("operation", [void, revise])
     def test_one_without_tax_gets_none(self, operation: Any) -> None:
-        done = change(operation(issued(closed(group("a", ("", "1.00"))), TaxTable()), ZERO, "wrong", CN, AT))
+        done = change(operation(issued(closed(group("a", ("", "1.00"))), TaxTable()), ZERO, "wrong", CN, LOCAL))
 
         assert (done.note, done.series, done.after.notes) == (None, None, 0)
 
@@ -408,7 +414,7 @@ class TestCancel:
         one = issued(closed(group("a", ("", "0.00"))))
         assert (one.status, one.total) == ("paid", ZERO)
 
-        done = change(operation(one, ZERO, "wrong", CN, AT))
+        done = change(operation(one, ZERO, "wrong", CN, LOCAL))
 
         assert (note_of(done).total, done.after.status, done.until is not None) == (ZERO, "void", True)
 
@@ -418,7 +424,7 @@ class TestCancel:
         draft = change(add_line(draft, line("-5"), TABLE, 7)).after
         draft = change(override_tax(draft, row("a", "50.00"), "", "reduced", "book", TABLE, credited=ZERO)).after
         one = issued(draft)
-        done = change(revise(one, ZERO, "wrong", CN, AT))
+        done = change(revise(one, ZERO, "wrong", CN, LOCAL))
 
         assert done.draft is not None
         again = issued(done.draft)
@@ -442,7 +448,7 @@ class TestDates:
     def test_others_are_refused(self, date: str, said: str) -> None:
         draft, dates = closed(group("a", ("", "1.00"))), {"INV": "2026-12-02"}
 
-        assert said in refusal(issue(draft, ZERO, INV, AT, terms(), date=date, last_dates=dates))
+        assert said in refusal(issue(draft, ZERO, INV, AT, terms(), today=LOCAL, date=date, last_dates=dates))
 
 
 # -- what holds for every invoice --------------------------------------------------------------------------------------
@@ -523,7 +529,7 @@ def test_credits_never_give_back_more_than_was_charged(bill: Bill, data: Any) ->
         each, key = data.draw(st.sampled_from(bill.rows))
         amount = data.draw(st.none() | st.integers(1, 4000).map(lambda units: Decimal(units).scaleb(-2)))
         item = Item(row=each, credited=credited[each.id], tax=key, amount=amount)
-        done = credit(one, [item], "wrong", balance=ZERO, series=CN, at=AT, table=TABLE)
+        done = credit(one, [item], "wrong", balance=ZERO, series=CN, at=AT, today=LOCAL, table=TABLE)
         if isinstance(done, Change):
             credited |= done.credited
             before, one = one, done.after
@@ -562,7 +568,7 @@ def test_without_discounts_and_caps_all_rows_together_give_back_all_tax(bill: Bi
 @given(bills(), st.sampled_from([void, revise]))
 def test_cancelling_gives_back_everything(bill: Bill, operation: Any) -> None:
     one = issued(bill.draft, balance=Decimal(7))
-    done = change(operation(one, Decimal(1), "wrong", CN, AT))
+    done = change(operation(one, Decimal(1), "wrong", CN, LOCAL))
 
     assert (done.note is not None) == bool(one.tax_rows)
     if done.note is not None:

@@ -93,9 +93,9 @@ def bill(till: BillingHarness) -> None:
     do(till, heads[LATER], crediting("flat-j", "0.25"), "flat-j")
     do(till, heads[LATER], issuing)
     do(till, heads["acme", "JPY", START], issuing)
-    do(till, heads["acme", "JPY", START], lambda seen: revise(seen.invoice, seen.balance, "wrong", CN, seen.at))
+    do(till, heads["acme", "JPY", START], lambda seen: revise(seen.invoice, seen.balance, "wrong", CN, seen.today))
     do(till, second(till), issuing)
-    do(till, second(till), lambda seen: void(seen.invoice, seen.balance, "sent twice", CN, seen.at))
+    do(till, second(till), lambda seen: void(seen.invoice, seen.balance, "sent twice", CN, seen.today))
 
 
 def second(till: BillingHarness) -> Invoice:
@@ -109,7 +109,7 @@ def second(till: BillingHarness) -> Invoice:
 
 def issuing(seen: Any) -> Any:
     data = IssueData(customer_name=seen.invoice.customer_key)  # the catalogue has no customers
-    return issue(seen.invoice, seen.balance, INV, seen.at, IssueTerms(data=data))
+    return issue(seen.invoice, seen.balance, INV, seen.at, IssueTerms(data=data), today=seen.today)
 
 
 def paying(amount: str) -> Callable[[Any], Any]:
@@ -139,7 +139,16 @@ def crediting(key: str, amount: str) -> Callable[[Any], Any]:
     def decide(seen: Any) -> Any:
         row = ROWS[key]
         item = Item(row=row, credited=seen.credited(row.id), amount=Decimal(amount))
-        return credit(seen.invoice, [item], "wrong", balance=seen.balance, series=CN, at=seen.at, table=TaxTable())
+        return credit(
+            seen.invoice,
+            [item],
+            "wrong",
+            balance=seen.balance,
+            series=CN,
+            at=seen.at,
+            today=seen.today,
+            table=TaxTable(),
+        )
 
     return decide
 

@@ -100,9 +100,9 @@ def bill(till: BillingHarness) -> None:
     do(till, ISSUED, crediting(("commitment", "1.00"), ("book-b", "5.00")), "commitment", "book-b")
     do(till, ISSUED, crediting(("flat-a", None)), "flat-a")
     do(till, VOID, issuing)
-    do(till, VOID, lambda seen, _: revise(seen.invoice, seen.balance, "wrong", CN, seen.at))
+    do(till, VOID, lambda seen, _: revise(seen.invoice, seen.balance, "wrong", CN, seen.today))
     do(till, second(till), issuing)
-    do(till, second(till), lambda seen, _: void(seen.invoice, seen.balance, "sent twice", CN, seen.at))
+    do(till, second(till), lambda seen, _: void(seen.invoice, seen.balance, "sent twice", CN, seen.today))
     do(till, OPEN, adding("Later", "7"))
     do(till, OPEN, adding("Discount", "-100"))
     do(till, DRAFT, overriding("globex-e", "zero"), "globex-e")
@@ -152,7 +152,9 @@ def row(till: BillingHarness, head: Invoice, name: str) -> Row:
 
 
 def issuing(seen: Any, catalogue: Catalogue) -> Any:
-    return issue(seen.invoice, seen.balance, INV, seen.at, issue_terms(catalogue, seen.invoice, seen.at))
+    return issue(
+        seen.invoice, seen.balance, INV, seen.at, issue_terms(catalogue, seen.invoice, seen.at), today=seen.today
+    )
 
 
 def adding(description: str, price: str, quantity: str = "1", tax: str = "") -> Decide:
@@ -177,7 +179,9 @@ def crediting(*items: tuple[str, str | None]) -> Decide:
             for name, amount in items
         ]
         table = tax_table(catalogue, seen.invoice, seen.at)
-        return credit(seen.invoice, wanted, "wrong", balance=seen.balance, series=CN, at=seen.at, table=table)
+        return credit(
+            seen.invoice, wanted, "wrong", balance=seen.balance, series=CN, at=seen.at, today=seen.today, table=table
+        )
 
     return decide
 
@@ -240,6 +244,9 @@ def test_an_invoice_that_exists_only_for_a_manual_line_is_clean(till: BillingHar
         start=period.start,
         end=period.end,
         period=period.kind,
+        zone=period.zone,
+        first_day=period.first_day,
+        last_day=period.last_day,
         lines=0,
         unrated=0,
         subtotal=Decimal(0),

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from tests.support.invoices import DAY_MS, NOVEMBER, TERMS, close, draft, outcome_row, write
+from tests.support.invoices import CALENDAR, DAY_MS, NOVEMBER, TERMS, close, draft, outcome_row, stored_data, write
 from tests.support.server import Server
 from witnd.app.outcomes.view import on_invoice
 from witnd.billing.scheduled import ScheduledOperations
@@ -20,12 +20,13 @@ from witnd.domain.invoices.credit import Item, credit
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.issue import issue
 from witnd.domain.invoices.manual import NewLine, add_line
-from witnd.domain.invoices.operations import Change, CreditNote, Decision, Refusal, Series, Unchanged, date_text
+from witnd.domain.invoices.operations import Change, CreditNote, Decision, Refusal, Series, Unchanged
 from witnd.domain.invoices.payment import Received, Refund, pay, reverse
 from witnd.domain.invoices.tax import TaxTable
 from witnd.domain.outcomes.resolution import Line, derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.period import Calendar
+from witnd.domain.values.period_text import parse_period
 from witnd.store.access.change_log import Author
 from witnd.store.errors import DamagedInvoice, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.invoices import change as invoice_change
@@ -49,30 +50,28 @@ INV, CN = Series(name="INV"), Series(name="CN")
 
 
 def issuing(seen: Snapshot) -> Decision:
-    return issue(seen.invoice, seen.balance, INV, seen.at, TERMS)
+    return issue(seen.invoice, seen.balance, INV, seen.at, TERMS, today=seen.today)
 
 
 def paying(seen: Snapshot) -> Decision:
-    return pay(seen.invoice, None, seen.balance, today=date_text(seen.at), at=seen.at)
+    return pay(seen.invoice, None, seen.balance, today=seen.today.date, at=seen.at)
 
 
 def receiving(amount: str) -> Callable[[Snapshot], Decision]:
     given = Received(amount=Decimal(amount), date="2026-11-15", method="transfer")
-    return lambda seen: pay(seen.invoice, given, seen.balance, today=date_text(seen.at), at=seen.at)
+    return lambda seen: pay(seen.invoice, given, seen.balance, today=seen.today.date, at=seen.at)
 
 
 def reversing(payment: str) -> Callable[[Snapshot], Decision]:
-    return lambda seen: reverse(
-        seen.invoice, seen.payments, payment, seen.balance, today=date_text(seen.at), at=seen.at
-    )
+    return lambda seen: reverse(seen.invoice, seen.payments, payment, seen.balance, today=seen.today.date, at=seen.at)
 
 
 def voiding(seen: Snapshot) -> Decision:
-    return void(seen.invoice, seen.balance, "sent twice", CN, seen.at)
+    return void(seen.invoice, seen.balance, "sent twice", CN, seen.today)
 
 
 def revising(seen: Snapshot) -> Decision:
-    return revise(seen.invoice, seen.balance, "wrong price", CN, seen.at)
+    return revise(seen.invoice, seen.balance, "wrong price", CN, seen.today)
 
 
 def crediting(row: Row, amount: str | None = None) -> Callable[[Snapshot], Decision]:
@@ -85,7 +84,16 @@ def crediting_all(rows: Sequence[Row], amount: str | None = None) -> Callable[[S
     def decide(seen: Snapshot) -> Decision:
         given = None if amount is None else Decimal(amount)
         items = [Item(row=row, credited=seen.credited(row.id), amount=given) for row in rows]
-        return credit(seen.invoice, items, "wrong", balance=seen.balance, series=CN, at=seen.at, table=TaxTable())
+        return credit(
+            seen.invoice,
+            items,
+            "wrong",
+            balance=seen.balance,
+            series=CN,
+            at=seen.at,
+            today=seen.today,
+            table=TaxTable(),
+        )
 
     return decide
 
@@ -123,7 +131,7 @@ async def done(store: Invoices, id_: str, decide: Callable[[Snapshot], Decision]
 
 async def snapshot(client: Redis) -> dict[bytes, Any]:
     """All of Redis, to see that nothing has changed."""
-    return {name: await client.dump(name) for name in await client.keys("*")}
+    return await stored_data(client, "*")
 
 
 class TestOperations:
@@ -301,16 +309,26 @@ class TestOperations:
     async def test_a_series_begins_at_its_first_number_every_year(self, client: Redis, store: Invoices) -> None:
         papers = [await write(client, draft(customer, ROWS), ROWS) for customer in ("a", "b", "c")]
         series = Series(name="RE-{year}", first=500)
-        year = date_text((await client.time())[0] * 1000)[:4]
+        year = CALENDAR.day_at((await client.time())[0] * 1000).date[:4]
 
         made = [
-            (await done(store, one.id, lambda seen: issue(seen.invoice, seen.balance, series, seen.at, TERMS))).made
+            (
+                await done(
+                    store,
+                    one.id,
+                    lambda seen: issue(seen.invoice, seen.balance, series, seen.at, TERMS, today=seen.today),
+                )
+            ).made
             for one in papers[:2]
         ]
         later = Series(name="RE-{year}", first=700)
         made.append(
             (
-                await done(store, papers[2].id, lambda seen: issue(seen.invoice, seen.balance, later, seen.at, TERMS))
+                await done(
+                    store,
+                    papers[2].id,
+                    lambda seen: issue(seen.invoice, seen.balance, later, seen.at, TERMS, today=seen.today),
+                )
             ).made
         )
 
@@ -321,7 +339,7 @@ class TestOperations:
         one = await write(client, draft("acme", ROWS), ROWS)
         seen = await operations.read(one.id)
         assert seen is not None
-        old = issue(seen.invoice, seen.balance, INV, seen.at - DAY_MS, TERMS)
+        old = issue(seen.invoice, seen.balance, INV, seen.at - DAY_MS, TERMS, today=CALENDAR.day_at(seen.at - DAY_MS))
         assert isinstance(old, Change)
 
         assert await operations.change(seen, old, "token") is None
@@ -725,8 +743,10 @@ class TestLists:
             InvoiceFilter(around=NOVEMBER.end - 1),
             InvoiceFilter(around=NOVEMBER.end),
             InvoiceFilter(around=NOVEMBER.start - 1),
-            InvoiceFilter(begins_from=NOVEMBER.start, begins_before=NOVEMBER.end),
-            InvoiceFilter(begins_from=NOVEMBER.end),
+            InvoiceFilter(dates=parse_period("2026-11")),
+            InvoiceFilter(dates=parse_period("2026")),
+            InvoiceFilter(dates=parse_period("2026-11-30")),
+            InvoiceFilter(dates=parse_period("2026-12-01")),
         ],
     )
     async def test_what_is_wanted(self, store: Invoices, year: list[Invoice], wanted: InvoiceFilter) -> None:
@@ -737,7 +757,11 @@ class TestLists:
             and wanted.currency in (None, one.currency)
             and (not wanted.stages or one.stage in wanted.stages)
             and (wanted.around is None or one.start <= wanted.around < one.end)
-            and (wanted.begins_from or 0) <= one.start < (wanted.begins_before or 10**15)
+            and (
+                wanted.dates is None
+                or (wanted.dates.is_day and one.first_day <= wanted.dates.first <= one.last_day)
+                or (not wanted.dates.is_day and wanted.dates.first <= one.first_day < wanted.dates.after)
+            )
         ]
 
         assert await self.whole(store, wanted, 2) == expected
@@ -877,7 +901,7 @@ async def test_the_amount_of_an_outcome_is_found_on_a_closed_invoice_of_any_size
 async def test_the_calendar_in_use_is_the_billers(client: Redis, store: Invoices) -> None:
     assert await store.calendar() is None
 
-    weeks = Calendar.of("month").with_kind("week", NOVEMBER.start)
+    weeks = Calendar.of("month").with_rule("week", "UTC", NOVEMBER.start, lambda _: 0)
     one = await write(client, draft("acme", ROWS, at=NOVEMBER.end, calendar=weeks), ROWS, calendar=weeks)
 
     assert await store.calendar() == weeks

@@ -66,6 +66,9 @@ def draft(
         start=period.start,
         end=period.end,
         period=period.kind,
+        zone=period.zone,
+        first_day=period.first_day,
+        last_day=period.last_day,
         lines=sum(1 for row in rows if row.kind == "outcome"),
         unrated=sum(1 for row in rows if row.amount is None),
         subtotal=exact_sum(Decimal(row.amount) for row in rows if row.amount is not None),
@@ -122,3 +125,11 @@ async def close(client: Redis, invoice: Invoice, rows: Sequence[Row], *, partiti
     await client.delete(*[keys.rows(invoice.id, number) for number in range(partitions)])
     await client.zrem(keys.open, invoice.id)
     await client.zadd(keys.to_issue, {invoice.id: invoice.end})
+
+
+async def stored_data(client: Redis, pattern: str) -> dict[bytes, Any]:
+    """All keys with their content, to see that nothing has changed. The fields of a hash have no order."""
+    found: dict[bytes, Any] = {}
+    for name in await client.keys(pattern):
+        found[name] = await (client.hgetall(name) if await client.type(name) == b"hash" else client.dump(name))
+    return found

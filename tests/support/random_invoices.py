@@ -31,6 +31,7 @@ from witnd.domain.values.period import Calendar
 
 START = instant.parse("2026-11-05T09:00:00Z")
 ISSUED = instant.parse("2026-12-02T08:30:00Z")
+TODAY = Calendar.of("month").day_at(ISSUED)
 TERMS = {
     "standard": TaxTerms(name="VAT 19%", category="S", rate=Decimal(19)),
     "reduced": TaxTerms(name="VAT 5.5%", category="S", rate=Decimal("5.5"), note="Food & <drinks>"),
@@ -68,7 +69,7 @@ def issued_invoices(draw: st.DrawFn) -> Issued:
     draft, credits_ = _credited(draw, draft, made, table)
     balance = draw(st.sampled_from([Decimal(0), Decimal(7)]))
     change = issue(
-        draft, balance, Series(name="INV"), ISSUED, _terms(draw, table),
+        draft, balance, Series(name="INV"), ISSUED, _terms(draw, table), today=TODAY,
         exchange=draw(st.sampled_from([None, Exchange(currency="DKK", digits=2, rate=Decimal("7.4605"))])),
     )  # fmt: skip
     assume(isinstance(change, Change))
@@ -194,7 +195,9 @@ def _credited(draw: st.DrawFn, draft: Invoice, made: _Maker, table: TaxTable) ->
     for row in draw(st.lists(st.sampled_from(rows), max_size=3)) if rows else []:
         amount = min(made.amount(500), Decimal(row.amount or 0))
         item = Item(row=row, credited=credited.get(row.id, Decimal(0)), tax=_own(draft, row, made.keys), amount=amount)
-        done = credit(draft, [item], "Reopened", balance=Decimal(0), series=Series(name="CN"), at=ISSUED, table=table)
+        done = credit(
+            draft, [item], "Reopened", balance=Decimal(0), series=Series(name="CN"), at=ISSUED, today=TODAY, table=table
+        )
         if isinstance(done, Change):
             draft, given = done.after, [*given, *done.rows]
             credited |= done.credited
@@ -230,7 +233,7 @@ def _note(draw: st.DrawFn, bill: Bill, rows: list[Row], keys: Mapping[str, str |
     invoice, data, series = bill.invoice, bill.data, Series(name="CN")
     assert data is not None
     if draw(st.booleans()):
-        change = void(invoice, Decimal(0), "Wrong company", series, ISSUED)
+        change = void(invoice, Decimal(0), "Wrong company", series, TODAY)
     else:
         creditable = [row for row in rows if row.kind != "credit" and Decimal(row.amount or 0) > 0]
         chosen = (
@@ -242,10 +245,12 @@ def _note(draw: st.DrawFn, bill: Bill, rows: list[Row], keys: Mapping[str, str |
             row.id: exact_sum(-Decimal(one.amount or 0) for one in rows if one.corrects == row.id) for row in chosen
         }
         items = [Item(row=row, credited=before[row.id], tax=_own(invoice, row, keys)) for row in chosen]
-        change = credit(invoice, items, "Late", balance=Decimal(0), series=series, at=ISSUED, table=data.table)
+        change = credit(
+            invoice, items, "Late", balance=Decimal(0), series=series, at=ISSUED, today=TODAY, table=data.table
+        )
     if not isinstance(change, Change) or change.note is None:
         return None
     return Note(
         note=replace(change.note, number="CN-000004", issued_at=ISSUED), customer_name="Acme", data=data,
-        descriptions=manual_descriptions(invoice), period=(invoice.start, invoice.end), invoice_date=invoice.issue_date,
+        descriptions=manual_descriptions(invoice), period=invoice.billed_period, invoice_date=invoice.issue_date,
     )  # fmt: skip

@@ -11,9 +11,11 @@ from witnd.domain.invoices.operations import Change, CreditNote, Series
 from witnd.domain.invoices.sums import GroupSums, Sum, Sums
 from witnd.domain.invoices.tax import TaxRow, TaxTable, TaxTerms
 from witnd.domain.values.money import exact_sum
+from witnd.domain.values.period import Calendar
 
 INV, CN = Series(name="INV"), Series(name="CN")
 AT = NOVEMBER.end + 86_400_000
+LOCAL = Calendar.of("month").day_at(AT)
 TABLE = TaxTable(
     "full",
     {
@@ -56,6 +58,9 @@ def closed(
         "start": NOVEMBER.start,
         "end": NOVEMBER.end,
         "period": "month",
+        "zone": NOVEMBER.zone,
+        "first_day": NOVEMBER.first_day,
+        "last_day": NOVEMBER.last_day,
         "lines": len(groups),
         "unrated": 0,
         "subtotal": exact_sum((*in_groups, *(one.amount for one in of_fees.values()), sums.commitment)),

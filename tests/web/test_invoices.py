@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.deployment import CATALOGUE
-from tests.support.invoices import outcome_row
+from tests.support.invoices import outcome_row, stored_data
 from tests.support.server import Server
 from tests.web.api_server import Answer, ApiServer, api_server
 from tests.web.invoices import AHEAD, ROWS, closed, on_server, put, rows
@@ -61,8 +61,9 @@ def everything(api: ApiServer) -> dict[bytes, Any]:
     """What stands in Redis of invoices."""
 
     async def read(client: Any) -> dict[bytes, Any]:
-        return {name: await client.dump(name) for name in await client.keys("witn:{shared}:billing:*")
-                if not any(part in name for part in (b"owner", b":state", b":events:queued"))}  # fmt: skip
+        found = await stored_data(client, "witn:{shared}:billing:*")
+        left_out = (b"owner", b":state", b":events:queued")
+        return {name: it for name, it in found.items() if not any(part in name for part in left_out)}
 
     return on_server(api, read)
 

@@ -10,7 +10,7 @@ from witnd.app.daemon_services import DaemonServices
 from witnd.app.outcomes.on_hold import KeysOnHold, longest
 from witnd.app.services import Services, rule_ids
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.invoice import Invoice, PeriodJson, period_json
 from witnd.domain.outcomes.event import Event
 from witnd.domain.values import instant
 from witnd.domain.webhooks.notification import rule_id
@@ -101,14 +101,12 @@ class FailingEndpoint(Struct, frozen=True, kw_only=True):
     href: str
 
 
-class WaitingDraft(Struct, frozen=True, kw_only=True):
+class WaitingDraft(PeriodJson, frozen=True, kw_only=True):
     """A draft of a closed period."""
 
     id: str
     customer_key: str
     currency: str
-    period_start: str
-    period_end: str
     href: str
 
 
@@ -288,8 +286,7 @@ async def _drafts(services: Services, reads: Reads) -> tuple[list[WaitingDraft],
             id=one.id,
             customer_key=one.customer_key,
             currency=one.currency,
-            period_start=instant.render(one.start),
-            period_end=instant.render(one.end),
+            **period_json(one),
             href=f"/v1/invoices/{one.id}",
         )
         for one in found

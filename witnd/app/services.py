@@ -1,5 +1,6 @@
 """Dependencies of use cases. The daemon, each command and the demo create one."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -8,9 +9,11 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.app.errors import not_found
+from witnd.billing.estimating.estimates import Estimates, StoredDrafts
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.values.period import Calendar
 from witnd.domain.webhooks.notification import rule_id
 from witnd.endpoint import Endpoint
 from witnd.store.access.change_log import Author, Changes
@@ -22,6 +25,7 @@ from witnd.store.journal.journal import read_numbers
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.meta import Meta, open_meta
 from witnd.store.server.durability import Confirm, confirm_once, nothing_to_confirm
+from witnd.zone_data import offsets_of
 
 
 class Services(Struct, kw_only=True):
@@ -37,6 +41,7 @@ class Services(Struct, kw_only=True):
     tokens: Tokens
     changes: Changes
     invoices: Invoices
+    estimates: Estimates
     now_ms: Callable[[], int]
 
     def chosen(self, partition: int | None) -> Sequence[Keys]:
@@ -52,6 +57,18 @@ class Services(Struct, kw_only=True):
         """Return the catalogue, up to date."""
         await self.catalogue_store.load(self.catalogue)
         return self.catalogue
+
+    async def calendar(self) -> Calendar:
+        """Return the calendar of periods. Before the first daemon stores one, it is that of the settings."""
+        stored = await self.invoices.calendar()
+        if stored is not None:
+            return stored
+        billing = self.config.billing
+        return Calendar.begin(billing.period, billing.time_zone, self.now_ms(), offsets_of(billing.time_zone))
+
+    async def today(self, at: int) -> str:
+        """Return the local date of an instant (ms) in the billing time zone."""
+        return (await self.calendar()).day_at(at).date
 
     async def deliveries(self) -> Deliveries:
         """Return the deliveries of all rules, including archived ones."""
@@ -90,6 +107,7 @@ def services_without_daemon(config: Config, server: Endpoint, client: Redis, met
     confirm: Confirm = nothing_to_confirm
     if config.redis.durability.mode != "server":
         confirm = partial(confirm_once, server, keys.confirmed, config.redis.durability, "witnd-command")
+    invoices = Invoices(client, BillingKeys(prefix), partitions, lambda series: numbers().get(series, 0), confirm)
     return Services(
         config=config,
         server=server,
@@ -100,6 +118,8 @@ def services_without_daemon(config: Config, server: Endpoint, client: Redis, met
         catalogue_store=CatalogueStore(client, keys, partitions, confirm=confirm),
         tokens=Tokens(client, keys, clock.monotonic),
         changes=_ChangeLog(client, keys, partitions, meta),
-        invoices=Invoices(client, BillingKeys(prefix), partitions, lambda series: numbers().get(series, 0), confirm),
+        invoices=invoices,
+        # A command can wait for all of a large draft.
+        estimates=Estimates(StoredDrafts(invoices), partitions, rows_per_request=sys.maxsize),
         now_ms=clock.now_ms,
     )

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-import msgspec
 import structlog
 
 from witnd.billing.closed_drafts import IDLE_MS, ClosedDrafts, Scheduled
@@ -20,7 +19,8 @@ from witnd.billing.collecting_reversals import (
     newest_editions,
     unknown_reversals,
 )
-from witnd.billing.fee_periods import FeePeriods, add_draft
+from witnd.billing.periods.deciding import Periods
+from witnd.billing.periods.fee_periods import FeePeriods, add_draft
 from witnd.billing.reversal_schedule import Reached, ReversalSchedule
 from witnd.billing.reversals import ReversalCredits
 from witnd.billing.row_ids import drop_repeated_lines
@@ -31,7 +31,7 @@ from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.outcomes.resolution import Line
 from witnd.domain.outcomes.reversal import ReversalLine
 from witnd.domain.values import instant
-from witnd.domain.values.period import Calendar
+from witnd.domain.values.local_day import OffsetAt
 from witnd.store.catalogue.loader import check_decided, check_head
 from witnd.store.clock.guard import ClockGuard
 from witnd.store.clock.watch import clock_jump
@@ -41,6 +41,7 @@ from witnd.store.invoices.ledger import Ledger, NewLine, Positions, row_mark
 from witnd.store.partition.commit import Commit
 from witnd.store.records.line_position import START, LinePosition, line_digest
 from witnd.store.server.retry import Retry
+from witnd.zone_data import offsets_of
 
 # Lines per step, of all partitions together, to limit how long the server is busy; and the minimum per partition.
 STEP_LINES = 5000
@@ -63,6 +64,7 @@ class BillingTerms(NamedTuple):
     """The billing settings of the deployment."""
 
     period: str
+    time_zone: str
     grace_ms: int
     automatic: bool
     zero_invoices: bool
@@ -83,11 +85,10 @@ class Biller:
         credits_: ReversalCredits,
         safe: Callable[[], Awaitable[bool]],
         guard: ClockGuard,
+        offsets_of: Callable[[str], OffsetAt] = offsets_of,
     ) -> None:
         self.waiting_for: str | None = None  # why a period that has ended is not closed, for health
-        self._ledger = ledger
-        self._catalogue = catalogue
-        self._retry = retry
+        self._ledger, self._catalogue, self._retry = ledger, catalogue, retry
         self._steps = Steps(ledger, catalogue, retry, fence)
         self._closer = Closer(ledger, catalogue, self._steps, retry, zero_invoices=terms.zero_invoices)
         self._fees = FeePeriods(ledger, catalogue, self._steps, self._call)
@@ -103,14 +104,12 @@ class Biller:
             safe,
             terms.grace_ms if terms.automatic else None,
         )
-        self._safe = safe
-        self._guard = guard
+        self._safe, self._guard = safe, guard
         self._read: dict[int, LinePosition] = {}
         self._counts: list[int] = []  # number of lines of each partition at the last check
-        self._closed_to = 0
-        self._reached = Reached()
-        self._calendar = Calendar.of(terms.period)
-        self._places = InvoiceFinder(self._calendar)
+        self._closed_to, self._reached = 0, Reached()
+        self._periods = Periods(terms.period, terms.time_zone, ledger.keys, offsets_of)
+        self._places = InvoiceFinder(self._periods.calendar)
 
     @property
     def sequence(self) -> int:
@@ -146,7 +145,7 @@ class Biller:
                 new = await self._call("reading invoice lines", partial(self._new_lines, 0))
 
     async def _begin(self) -> None:
-        """Continue after the last committed step. A change of the period's length takes effect from now."""
+        """Continue after the last committed step. Another kind of period or time zone applies after the current one."""
         state = await self._call("reading the invoices' state", self._ledger.state)
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
         self._fees.charged_to = state.charged_to
@@ -159,19 +158,19 @@ class Biller:
         old = state.calendar if state.read or state.charged_to or first_end is not None else None
         # The position of the logs is in the past, even if the server's clock was set back.
         reached = max(applied.now_ms, *applied.cursors)
-        calendar = (old or Calendar.of(self._terms.period)).with_kind(self._terms.period, reached)
-        self._calendar, self._places = calendar, InvoiceFinder(calendar)
+        self._periods.check_terms(self._catalogue, reached)
         step = self._steps.begin()
         if state.closing is not None:
             # An unfinished close: its rows are written again.
             step.add("UNLINK", self._ledger.keys.lines(state.closing))
             step.add("HSET", self._ledger.keys.state, "closing", "")
-        if calendar != state.calendar:
-            step.add("HSET", self._ledger.keys.state, "calendar", msgspec.json.encode(calendar))
-            if old is not None:
-                at = instant.render(calendar.turns[-1].start)
-                log.info("billing.period_changes", period=self._terms.period, at=at)
+        self._periods.begin(state.calendar, old, reached, step)
+        self._places = InvoiceFinder(self._periods.calendar)
         await self._steps.commit(step)
+
+    async def _decide_periods(self, now_ms: int) -> None:
+        if await self._periods.decide(now_ms, self._steps):
+            self._places = InvoiceFinder(self._periods.calendar)
 
     async def _new_lines(self, block_ms: int) -> list[NewLine]:
         most = max(MIN_LINES, STEP_LINES // len(self._ledger.partitions))
@@ -180,6 +179,8 @@ class Biller:
     # -- collecting ------------------------------------------------------------------------------------------------
 
     async def _collect(self, new: list[NewLine]) -> None:
+        if (newest := max(one.line.billed_at for one in new)) >= self._periods.calendar.until:
+            await self._decide_periods(newest)
         placed = [AssignedLine(one, one.line, self._places) for one in new if isinstance(one.line, Line)]
         reversals = [AssignedReversal(one, one.line, self._places) for one in new if isinstance(one.line, ReversalLine)]
         ids = {one.invoice for one in placed} | {one.invoice for one in reversals}
@@ -226,15 +227,16 @@ class Biller:
         known = self._catalogue.chain.head
         applied = await self._applied_positions()
         check_head(self._catalogue, known, applied.catalogue)
+        await self._decide_periods(max(applied.now_ms, *applied.cursors))
         self._note_reached(applied)
         await self._drafts.adjust(self._closed_to)
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
             return JUMPED_MS
-        await self._overdue.mark(applied.now_ms)
-        await self._reversals.credit(self._reached, self._calendar, applied.now_ms)
+        await self._overdue.mark(self._periods.calendar.day_at(applied.now_ms).date)
+        await self._reversals.credit(self._reached, self._periods.calendar, applied.now_ms)
         open_end = await self._call("reading open drafts", self._ledger.first_end)
-        ends = open_end, self._fees.next_end(self._calendar), self._reversals.next_end
+        ends = open_end, self._fees.next_end(self._periods.calendar), self._reversals.next_end
         first = min((end for end in ends if end is not None), default=None)
         if first is None or first > applied.now_ms:
             self.waiting_for = None
@@ -256,7 +258,7 @@ class Biller:
 
     async def _issue(self, applied: Positions) -> int:
         """Issue drafts after their grace. The credit notes of a period come before its invoices."""
-        credit = partial(self._reversals.credit, self._reached, self._calendar, applied.now_ms, is_closing=True)
+        credit = partial(self._reversals.credit, self._reached, self._periods.calendar, applied.now_ms, is_closing=True)
         return await self._drafts.issue(applied.now_ms, self._reached.applied, credit)
 
     def _note_reached(self, applied: Positions) -> None:
@@ -275,8 +277,7 @@ class Biller:
         behind = [number for number, cursor in enumerate(applied.cursors) if cursor < end]
         for number in behind:
             if applied.logs[number] < end:
-                limit = self._guard.append_limit()
-                await self._call("appending a tick", partial(self._ledger.tick, number, limit))
+                await self._call("appending a tick", partial(self._ledger.tick, number, self._guard.append_limit()))
         self.waiting_for = (
             f"the period that ended at {instant.render(end)} waits for partition "
             f"{', '.join(map(str, behind))} to be applied past it"
@@ -288,10 +289,10 @@ class Biller:
         while any(count > self._read.get(number, START).number for number, count in enumerate(self._counts)):
             await self._collect(await self._call("reading invoice lines", partial(self._new_lines, 0)))
         self._reached = self._reached.after(applied)
-        await self._reversals.credit(self._reached, self._calendar, applied.now_ms, is_closing=True)
+        await self._reversals.credit(self._reached, self._periods.calendar, applied.now_ms, is_closing=True)
         await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
-        await self._fees.create_drafts(self._calendar, min(applied.cursors))
-        self._closed_to = await self._closer.close(min(applied.cursors), self._closed_to)
+        await self._fees.create_drafts(self._periods.calendar, min(applied.cursors))
+        self._closed_to = await self._closer.close(self._periods.calendar, min(applied.cursors), self._closed_to)
         self._drafts.is_adjusted = False
         self.waiting_for = None
 

@@ -19,7 +19,7 @@ from witnd.domain.catalogue.period_terms import period_charges, period_terms
 from witnd.domain.invoice_events import invoice_event
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values import instant
-from witnd.domain.values.period import Period
+from witnd.domain.values.period import Calendar
 from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import billed_fields, encode_row, sums_fields
 from witnd.store.invoices.ledger import Ledger
@@ -52,10 +52,11 @@ class Closer:
         self._retry = retry
         self._zero_invoices = zero_invoices
         self._closed_to = 0
+        self._calendar = Calendar.of("month")
 
-    async def close(self, until: int, closed_to: int) -> int:
+    async def close(self, calendar: Calendar, until: int, closed_to: int) -> int:
         """Close every draft whose period ends by `until`. Return the instant (ms) up to which all are closed."""
-        self._closed_to = closed_to
+        self._closed_to, self._calendar = closed_to, calendar
         closed = rows = 0
         while ids := await self._call(
             "looking at open drafts", partial(self._ledger.open_until, until, DRAFTS_PER_PAGE)
@@ -89,7 +90,7 @@ class Closer:
         """Rate one draft and write its rows. A large one takes several steps; the last one closes it."""
         ledger, keys = self._ledger, self._ledger.keys
         terms_of = partial(period_terms, self._catalogue, head.customer_key, head.currency, end=head.end)
-        charges = period_charges(self._catalogue, head.customer_key, Period(head.start, head.end, head.period))
+        charges = period_charges(self._catalogue, head.customer_key, head.billed_period, self._calendar)
         due = charges.get(head.currency)
         rating = DraftRating(head, self._catalogue.price_by_hash, terms_of, due)
         if head.unrated:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from witnd.billing.export.bill import Bill, Note, manual_descriptions
+from witnd.billing.export.local_times import LocalTimes
 from witnd.billing.issue_preview import with_current_data
 from witnd.billing.row_taxes import RowTaxes
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -14,6 +15,7 @@ from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.pricing.group import GroupKey
 from witnd.domain.pricing.ratecard import Price
+from witnd.domain.values.period import Calendar
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.codec import RESTORE
 from witnd.store.invoices.reads import InvoiceFilter, Invoices
@@ -28,9 +30,11 @@ def _check_complete(what: str, unreadable: Sequence[str]) -> None:
 
 
 class InvoiceDocuments:
-    """Reads documents. `now_ms` is the instant for the names of documents that are not issued yet."""
+    """Reads documents. `now_ms` is the instant for the names of documents that are not issued yet. Documents show times
+    in the zone of their period, as the calendar has it."""
 
-    def __init__(self, invoices: Invoices, catalogue: Catalogue, now_ms: int) -> None:
+    def __init__(self, invoices: Invoices, catalogue: Catalogue, calendar: Calendar, now_ms: int) -> None:
+        self._calendar = calendar
         self._invoices = invoices
         self._catalogue = catalogue
         self._now = now_ms
@@ -85,6 +89,7 @@ class InvoiceDocuments:
             tax_of=RowTaxes(self._catalogue, shown, self._now).shown,
             data=data,
             logo=self._logo(data),
+            times=LocalTimes(self._calendar, invoice.zone),
         )
 
     def note(self, note: CreditNote, invoice: Invoice | None = None) -> Note:
@@ -92,6 +97,7 @@ class InvoiceDocuments:
         at = self._now if note.issued_at is None else note.issued_at
         name, email = self._customer(note.customer_key, at)
         data = None if invoice is None else invoice.issue_data
+        zone = self._calendar.rule_at(at).zone if invoice is None else invoice.zone
         return Note(
             note=note,
             customer_name=name,
@@ -100,7 +106,8 @@ class InvoiceDocuments:
             data=data,
             logo=self._logo(data),
             descriptions={} if invoice is None else manual_descriptions(invoice),
-            period=None if invoice is None else (invoice.start, invoice.end),
+            times=LocalTimes(self._calendar, zone),
+            period=None if invoice is None else invoice.billed_period,
             invoice_date=None if invoice is None else invoice.issue_date,
         )
 

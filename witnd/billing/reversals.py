@@ -79,6 +79,7 @@ class ReversalCredits:
                     balance=seen.balance,
                     series=self._series,
                     at=seen.at,
+                    today=seen.today,
                     table=table,
                 )
 
@@ -104,6 +105,7 @@ def reversed_rows(catalogue: Catalogue, seen: Snapshot, pending: Sequence[Pendin
         Reversed(
             outcome_key=one.outcome_key,
             accepted_at=one.accepted_at,
+            accepted_on=seen.calendar.day_at(one.accepted_at).date,
             item=Item(row=one.row, credited=seen.credited(one.row.id), tax=taxes.key(one.row)),
         )
         for one in pending

@@ -16,7 +16,7 @@ from witnd.domain.invoices.issue import issue
 from witnd.domain.invoices.issue_terms import issue_terms, tax_table
 from witnd.domain.invoices.manual import adjust
 from witnd.domain.invoices.operations import Decision, Refusal, Series, Unchanged
-from witnd.domain.invoices.payment import mark_overdue, today
+from witnd.domain.invoices.payment import mark_overdue
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
@@ -72,6 +72,7 @@ class ScheduledOperations:
                     self._series,
                     seen.at,
                     issue_terms(self._catalogue, seen.invoice, seen.at),
+                    today=seen.today,
                     through=through,
                     reversed_=reversed_rows(self._catalogue, seen, pending),
                     first_reversal=seen.first_reversal,
@@ -100,7 +101,7 @@ class ScheduledOperations:
 
         def decide(seen: Snapshot) -> Decision:
             with contradictions(id_):
-                return mark_overdue(seen.invoice, today(seen.at), seen.at)
+                return mark_overdue(seen.invoice, seen.today.date, seen.at)
 
         return isinstance(await self._invoices.do(id_, decide, token=OVERDUE_ID), Operation)
 
@@ -128,8 +129,9 @@ class OverdueInvoices:
         self._call = call
         self._damaged: set[str] = set()  # all of them are logged
 
-    async def mark(self, now_ms: int) -> None:
-        day, left, marked = day_number(today(now_ms)), 0, 0
+    async def mark(self, today: str) -> None:
+        """Mark those that are overdue on a local date."""
+        day, left, marked = day_number(today), 0, 0
         while ids := await self._call("reading unpaid invoices", partial(self._ledger.past_due, day, left, PAGE)):
             if not await self._call("checking Redis", self._safe):
                 return

@@ -89,11 +89,21 @@ class TaxRow(Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
+class InvoiceGroup(Struct, frozen=True, kw_only=True):
+    """The outcomes of an agent under entries with one grade, or without one. `amount` is null while the period is open,
+    `estimate` after it has closed."""
+
+    agent_key: str
+    grade: str | None
+    amount: str | None
+    estimate: str | None
+
+
 class Invoice(Struct, frozen=True, kw_only=True):
-    """An invoice. `due` is null for an open, draft or void one. Only `invoice` returns its parties, payments and credit
-    notes, and only `issue_invoice` its `warnings`. Both return what it `lacks` to be an
-    electronic invoice. `revises` and `revised_by` are the ids of the editions before and
-    after it."""
+    """An invoice. `due` is null for an open, draft or void one. Only `invoice` returns its parties, payments, credit
+    notes, groups and estimate, and only `issue_invoice` its `warnings`. Both return what it `lacks` to be an electronic
+    invoice. `estimate`: while the period is open, the sum without tax as if it closed now. `revises` and `revised_by`
+    are the ids of the editions before and after it."""
 
     id: str
     number: str | None
@@ -103,6 +113,9 @@ class Invoice(Struct, frozen=True, kw_only=True):
     currency: str
     period_start: str
     period_end: str
+    time_zone: str
+    first_day: str
+    last_day: str
     subtotal: str
     credited: str
     tax: str | None = None
@@ -119,6 +132,9 @@ class Invoice(Struct, frozen=True, kw_only=True):
     buyer: dict[str, Any] | None = None
     payments: list[Payment] = []
     credit_notes: list[dict[str, Any]] = []
+    estimate: str | None = None
+    estimated_at: str | None = None
+    groups: list[InvoiceGroup] = []
     warnings: list[str] = []
     lacks: list[dict[str, Any]] = []
     exchange_rate: dict[str, str] | None = None

@@ -142,8 +142,8 @@ class AsyncBilling:
         reference: str | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentResult:
-        """Record a payment of an invoice once. `date` defaults to today in UTC. What is not due goes to the customer's
-        balance. With your own `idempotency_key`, repeated calls record one payment."""
+        """Record a payment of an invoice once. `date` defaults to today in the billing time zone. What is not due goes
+        to the customer's balance. With your own `idempotency_key`, repeated calls record one payment."""
         facts = {"amount": amount, "date": date, "method": method, "reference": reference}
         return await self._run(billing.record_payment(id, facts, idempotency_key, self._retries))
 

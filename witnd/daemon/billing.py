@@ -176,6 +176,7 @@ class Billing:
             fence=self._lease_keeper.fence,
             terms=BillingTerms(
                 period=billing.period,
+                time_zone=billing.time_zone,
                 grace_ms=int(billing.grace * 1000),
                 automatic=billing.issue == "auto",
                 zero_invoices=billing.zero_invoices,
@@ -191,7 +192,7 @@ class Billing:
             safe=self._safe,
             guard=self._watch.guard,
         )
-        log.info("billing.running", period=billing.period, issue=billing.issue)
+        log.info("billing.running", period=billing.period, time_zone=billing.time_zone, issue=billing.issue)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._unblock())
             group.create_task(self._watch_lost())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from witnd.app.daemon_services import DaemonServices, Health
 from witnd.app.pulse import Pulse
+from witnd.billing.estimating.estimates import Estimates, StoredDrafts
 from witnd.daemon.billing import Billing
 from witnd.daemon.journal_keeper import MarksWatch
 from witnd.daemon.partition.deps import PartitionDeps
@@ -30,6 +31,9 @@ def services_of(
 ) -> DaemonServices:
     """Return the services of the API and the dashboard."""
     config, client, keys = shared.config, shared.clients.api, shared.shared_keys
+    invoices = Invoices(
+        client, BillingKeys(config.redis.prefix), config.redis.partitions, shared.journal.number, shared.confirm_shared
+    )
     return DaemonServices(
         config=config,
         server=shared.server,
@@ -51,13 +55,8 @@ def services_of(
         answers=StoredAnswers(client, keys),
         changes=Changes(client, keys),
         pulse=Pulse(lambda: revision(shared.clients.figures, keys, partitions)),
-        invoices=Invoices(
-            client,
-            BillingKeys(config.redis.prefix),
-            config.redis.partitions,
-            shared.journal.number,
-            shared.confirm_shared,
-        ),
+        invoices=invoices,
+        estimates=Estimates(StoredDrafts(invoices), config.redis.partitions),
         send=shared.send,
         health=health,
         lag=lambda: lag.events,

@@ -11,7 +11,6 @@ from witnd.app.invoices.facts import Facts
 from witnd.app.services import Services
 from witnd.demo.history import HISTORY_CUSTOMERS
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.operations import date_text
 from witnd.domain.values.money import minor_text
 from witnd.store.access.change_log import Author
 from witnd.store.server.connection import redis_errors
@@ -72,7 +71,7 @@ async def keep_books(services: Services, author: Author) -> Books:
         is_last = invoice.end == closed[-1].end
         if is_last and invoice.customer_key == DRAFT:
             continue
-        date = date_text(invoice.end)
+        date = await services.today(invoice.end)
         issued = (await operations.issue(services, author, invoice, date=date)).invoice
         if issued.customer_key == LATE or not issued.due:
             continue
@@ -87,7 +86,7 @@ async def keep_books(services: Services, author: Author) -> Books:
 
 async def _record(services: Services, author: Author, invoice: Invoice, amount: Decimal) -> None:
     """Record a payment a week after the period, or today."""
-    day = date_text(min(invoice.end + _WEEK_MS, services.now_ms()))
+    day = await services.today(min(invoice.end + _WEEK_MS, services.now_ms()))
     text = minor_text(amount, invoice.digits)
     facts = Facts(amount=text, date=day, method="transfer", reference=invoice.number)
     await payments.record(services, author, invoice, facts)
@@ -102,7 +101,7 @@ async def _credit(services: Services, author: Author, invoice: Invoice) -> None:
 
 
 async def _counted(services: Services) -> Books:
-    today = date_text(services.now_ms())
+    today = await services.today(services.now_ms())
     invoices = await all_invoices(services)
     issued = [one for one in invoices if one.status == "issued"]
     overdue = [one for one in issued if one.due_date is not None and one.due_date < today]

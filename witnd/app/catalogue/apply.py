@@ -36,7 +36,7 @@ async def apply(
 ) -> Application:
     """Set every field of each entry in the file, as written or to its default. Other entries stay unchanged. Raise
     VALIDATION_ERROR with every mistake in the file."""
-    seed, now_ms = secrets.token_bytes(SEED_BYTES), await services.catalogue_store.next_instant()
+    seed, today = secrets.token_bytes(SEED_BYTES), await services.today(await services.catalogue_store.next_instant())
     planned = Plan(changes=(), differences=(), secrets={})
     before: dict[tuple[str, str], CatalogueEntry | None] = {}
     warnings: list[Mistake] = []
@@ -46,9 +46,9 @@ async def apply(
         file = parse_file(raw, current)
         if wrong := (*file.mistakes, *reference_mistakes(file, current)):
             raise all_invalid(wrong)
-        if mistakes := change_mistakes(current, file.items, at):
+        if mistakes := change_mistakes(current, file.items, at, services.config.billing.period):
             raise all_invalid(mistakes)
-        planned = plan(current, file.items, seed=seed, at=at, now_ms=now_ms)
+        planned = plan(current, file.items, seed=seed, at=at, today=today)
         warnings = change_warnings(current, file.items, at)
         before.update({(one.kind, one.key): current.entry(one.kind, one.key, at) for one in planned.changes})
         return () if is_dry_run else planned.changes

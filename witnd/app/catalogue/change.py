@@ -155,15 +155,15 @@ async def _write(
 ) -> Written:
     """Write the change and its entry in the change log in one step, unless nothing changes. `what`: by default, what
     the change does to the version in effect."""
-    seed, now_ms = secrets.token_bytes(SEED_BYTES), await services.catalogue_store.next_instant()
+    seed, today = secrets.token_bytes(SEED_BYTES), await services.today(await services.catalogue_store.next_instant())
     planned: tuple[Item, CatalogueEntry | None, Plan] | None = None
 
     def decide(current: Catalogue, at: int) -> tuple[Planned, ...]:
         nonlocal planned
         wanted = item(current, at)
-        if mistakes := change_mistakes(current, [wanted], at):
+        if mistakes := change_mistakes(current, [wanted], at, services.config.billing.period):
             raise all_invalid(mistakes)
-        found = plan(current, [wanted], seed=seed, at=at, now_ms=now_ms)
+        found = plan(current, [wanted], seed=seed, at=at, today=today)
         planned = wanted, current.entry(kind.name, wanted.key, at), found
         if found.changes and effective_from in current.instants(kind.name, wanted.key):
             when = instant.render(effective_from or 0)

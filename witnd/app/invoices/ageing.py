@@ -9,7 +9,6 @@ from witnd.app.invoices.operations import LOOKED_AT_MAX
 from witnd.app.services import Services
 from witnd.domain.invoices.ageing import Ageing, ageing_by
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.operations import date_text
 from witnd.domain.invoices.payment import is_date
 from witnd.domain.values.money import minor_text
 from witnd.store.errors import DamagedInvoice
@@ -62,7 +61,7 @@ async def report(
     """Return what is due of all unpaid invoices, of a customer or in a currency. `most`: invoices that are read."""
     read = await (_all(services, most) if customer_key is None else _of_customer(services, customer_key, most))
     invoices = [one for one in read.invoices if currency in (None, one.currency)]
-    today = date_text(await services.invoices.server_ms())
+    today = await services.today(await services.invoices.server_ms())
     totals = ageing_by([""] * len(invoices), invoices, today)
     customers = ageing_by([one.customer_key for one in invoices], invoices, today)
     return AgeingReport(

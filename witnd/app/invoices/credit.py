@@ -107,8 +107,8 @@ async def credit(
             for item, amount in zip(items, amounts, strict=True)
         ]
         return crediting.credit(
-            seen.invoice, wanted, reason, balance=seen.balance, series=series, at=seen.at, table=table
-        )
+            seen.invoice, wanted, reason, balance=seen.balance, series=series, at=seen.at, today=seen.today, table=table
+        )  # fmt: skip
 
     try:
         ids = [item.row.id for item in items]

@@ -1,12 +1,13 @@
 """One invoice with everything that belongs to it: its parties, taxes, payments and credit notes."""
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from witnd.app.services import Services
 from witnd.billing.einvoice.lacks import lacks
+from witnd.billing.estimating.estimates import Estimate
 from witnd.billing.issue_preview import with_current_data
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue_data import (
@@ -26,7 +27,9 @@ from witnd.domain.invoices.json_form import (
     tax_rows_json,
 )
 from witnd.domain.invoices.payment import PaymentJson, payment_json
+from witnd.domain.invoices.sums import group_total
 from witnd.domain.invoices.tax import tax_sum
+from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text
 
 # Credit notes that come with their invoice; the list of credit notes has all.
@@ -43,10 +46,23 @@ class LackJson(Struct, frozen=True, kw_only=True):
     required: bool
 
 
+class GroupJson(Struct, frozen=True, kw_only=True):
+    """The outcomes of an agent under entries with one grade, or without one, with their fees, minimum and cap.
+
+    `amount` is null while the period is open, `estimate` after it has closed."""
+
+    agent_key: str
+    grade: str | None
+    amount: str | None
+    estimate: str | None
+
+
 class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
     """An invoice with its payments and its newest credit notes. `balance`: the customer's balance in its currency.
 
     `seller` and `buyer` are those at issue. A draft has those of now, and the taxes that it would be issued with.
+    `estimate`: while the period is open, the sum without tax as if it closed now, at most 10 seconds old, and the
+    instant of that. Both are null after the close, and while a very large invoice is read.
     `lacks`: what it lacks to be an electronic invoice (EN 16931), by the paths of its fields here.
     """
 
@@ -57,6 +73,9 @@ class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
     balance: str
     payments: list[PaymentJson]
     credit_notes: list[CreditNoteJson]
+    estimate: str | None
+    estimated_at: str | None
+    groups: list[GroupJson]
 
 
 async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
@@ -65,6 +84,7 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
     payments = await services.invoices.payments(invoice.id) if invoice.payment_entries else []
     shown, data = with_current_data(await services.learned(), invoice, services.now_ms())
     head = head_json(shown, data)
+    found = await estimate(services, invoice)
     return InvoiceInFull(
         **{name: getattr(head, name) for name in InvoiceJson.__struct_fields__},
         seller=seller_json(data),
@@ -74,7 +94,40 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
         balance=minor_text(balance, invoice.digits),
         payments=[payment_json(invoice, one) for one in payments],
         credit_notes=[credit_note_json(note) for note in reversed(notes)],
+        **estimate_json(invoice, found),
     )
+
+
+async def estimate(services: Services, invoice: Invoice) -> Estimate | None:
+    """Return an open invoice as if its period closed now; None if it is closed, or too large to be read at once."""
+    if invoice.closed:
+        return None
+    catalogue, calendar = await services.learned(), await services.calendar()
+    return await services.estimates.of(invoice, catalogue, calendar, await services.invoices.server_ms())
+
+
+def estimate_json(invoice: Invoice, found: Estimate | None) -> dict[str, Any]:
+    """Return the fields `estimate`, `estimated_at` and `groups`."""
+    return {
+        "estimate": None if found is None else minor_text(found.invoice.net, found.invoice.digits),
+        "estimated_at": None if found is None else instant.render(found.at),
+        "groups": _groups_json(invoice, found),
+    }
+
+
+def _groups_json(invoice: Invoice, found: Estimate | None) -> list[GroupJson]:
+    """Return the groups of an invoice with their amounts, or the groups of its estimate."""
+    groups = found.groups if found is not None else () if invoice.sums is None else invoice.sums.groups
+    sums = [minor_text(group_total([one]), (invoice if found is None else found.invoice).digits) for one in groups]
+    return [
+        GroupJson(
+            agent_key=one.agent,
+            grade=one.grade,
+            amount=amount if found is None else None,
+            estimate=None if found is None else amount,
+        )
+        for one, amount in zip(groups, sums, strict=True)
+    ]
 
 
 def lacks_json(invoice: Invoice, data: IssueData) -> list[LackJson]:

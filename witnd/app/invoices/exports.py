@@ -55,7 +55,8 @@ class ExportedFile(NamedTuple):
 
 
 async def papers(services: Services) -> InvoiceDocuments:
-    return InvoiceDocuments(services.invoices, await services.learned(), services.now_ms())
+    catalogue, calendar = await services.learned(), await services.calendar()
+    return InvoiceDocuments(services.invoices, catalogue, calendar, services.now_ms())
 
 
 async def one_invoice(

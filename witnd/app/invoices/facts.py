@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """A payment or refund as a caller writes it. `date` defaults to today in UTC, by the server's clock."""
+    """A payment or refund as a caller writes it. `date` defaults to today, by the server's clock, in the billing time
+    zone."""
 
     amount: str
     date: str | None = None

@@ -31,7 +31,7 @@ async def file_of(services: Services, issued: Issued, form: FileForm, detail: De
     """Return a file. `detail` is for PDF and Factur-X; by default, it lists all outcomes unless there are too many.
     Raise CONFLICT if there is no such file."""
     catalogue = await services.learned()
-    documents = InvoiceDocuments(services.invoices, catalogue, services.now_ms())
+    documents = InvoiceDocuments(services.invoices, catalogue, await services.calendar(), services.now_ms())
     if form == "pdf":
         return await _printed(*await _page_of(documents, issued, detail), xml=None)
     if form == "facturx":

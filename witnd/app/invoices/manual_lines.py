@@ -219,6 +219,9 @@ async def _current(services: Services, catalogue: Catalogue, customer_key: str, 
     digits = None if card is None else catalogue.digits(card.key).get(currency)
     if digits is None and (digits := minor_digits(currency)) is None:
         raise invalid("currency", f"{currency!r} is not an ISO 4217 code; write one such as EUR")
+    if now >= calendar.until:
+        remedy = "start the daemon: it decides the bounds of the current period"
+        raise Refused("CONFLICT", "the current period has no bounds yet", remedy=remedy)
     period = calendar.period_at(now)
     draft = empty_invoice(customer_key, currency, digits, period)
     return await services.invoices.get(draft.id) or draft

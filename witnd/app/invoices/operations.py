@@ -31,7 +31,7 @@ from witnd.domain.invoices.operations import (
 from witnd.domain.invoices.payment import parse_date
 from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
-from witnd.domain.values.period import Period, parse_period
+from witnd.domain.values.period_text import DateRange, parse_period
 from witnd.store.access.change_log import Author
 from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
@@ -89,8 +89,7 @@ def wanted(
         customer=customer_key,
         currency=currency,
         stages=frozenset(stages),
-        begins_from=asked.begins_from,
-        begins_before=asked.begins_before,
+        dates=asked.dates,
         around=asked.around,
     )
 
@@ -102,11 +101,9 @@ def _in_period(text: str) -> InvoiceFilter:
         raise invalid("period", f"{text!r} {wrong}; use a year, month or day such as 2026-11") from None
 
 
-def in_period(period: Period) -> InvoiceFilter:
-    """Return a filter for the periods that begin in a year or month, or contain a day."""
-    if period.kind == "day":
-        return InvoiceFilter(around=period.start)
-    return InvoiceFilter(begins_from=period.start, begins_before=period.end)
+def in_period(dates: DateRange) -> InvoiceFilter:
+    """Return a filter for the periods that begin in a year or month, or contain a day. Dates are local."""
+    return InvoiceFilter(dates=dates)
 
 
 async def listed(
@@ -225,6 +222,7 @@ async def issue(
             through=through,
             reversed_=reversed_rows(catalogue, seen, pending),
             first_reversal=seen.first_reversal,
+            today=seen.today,
             date=date,
             exchange=exchange,
             last_dates=seen.last_dates,
@@ -270,7 +268,7 @@ async def void(
     """Void an issued invoice: write its money off."""
     check_reason(reason)
     series = credit_series(services.config.billing)
-    decide = lambda seen: cancelling.void(seen.invoice, seen.balance, reason, series, seen.at)  # noqa: E731
+    decide = lambda seen: cancelling.void(seen.invoice, seen.balance, reason, series, seen.today)  # noqa: E731
     done = await do(services, author, invoice, "void", decide, dry_run=dry_run)
     if isinstance(done, Operation) and done.repeated and done.invoice.reason != reason:
         raise reuse_error(author, "voided this invoice for another reason")
@@ -284,7 +282,7 @@ async def revise(
     why = REVISED if reason is None else reason
     check_reason(why)
     series = credit_series(services.config.billing)
-    decide = lambda seen: cancelling.revise(seen.invoice, seen.balance, why, series, seen.at)  # noqa: E731
+    decide = lambda seen: cancelling.revise(seen.invoice, seen.balance, why, series, seen.today)  # noqa: E731
     done = await do(services, author, invoice, "revise", decide, dry_run=dry_run)
     if isinstance(done, Operation):
         if done.repeated and reason not in (None, done.invoice.reason):

@@ -10,7 +10,7 @@ from witnd.app.services import Services
 from witnd.domain.invoices import payment as paying
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import InvoiceJson, invoice_json
-from witnd.domain.invoices.operations import Decision, Unchanged, date_text
+from witnd.domain.invoices.operations import Decision, Unchanged
 from witnd.domain.invoices.payment import Payment, PaymentJson, Received, payment_json
 from witnd.domain.values.money import minor_text
 from witnd.store.access.change_log import Author
@@ -33,7 +33,7 @@ async def pay(services: Services, author: Author, invoice: Invoice) -> Operation
         author,
         invoice,
         "pay",
-        lambda seen: paying.pay(seen.invoice, None, seen.balance, today=date_text(seen.at), at=seen.at),
+        lambda seen: paying.pay(seen.invoice, None, seen.balance, today=seen.today.date, at=seen.at),
     )
 
 
@@ -70,7 +70,7 @@ async def preview(
 
 
 def _payment_of(given: Received) -> Callable[[Snapshot], Decision]:
-    return lambda seen: paying.pay(seen.invoice, given, seen.balance, today=date_text(seen.at), at=seen.at)
+    return lambda seen: paying.pay(seen.invoice, given, seen.balance, today=seen.today.date, at=seen.at)
 
 
 async def reverse(services: Services, author: Author, invoice: Invoice, payment: str) -> Recorded:
@@ -84,7 +84,7 @@ async def reverse(services: Services, author: Author, invoice: Invoice, payment:
         invoice,
         "reverse_payment",
         lambda seen: paying.reverse(
-            seen.invoice, seen.payments, payment, seen.balance, today=date_text(seen.at), at=seen.at
+            seen.invoice, seen.payments, payment, seen.balance, today=seen.today.date, at=seen.at
         ),
     )
     if isinstance(done, Operation) and done.made != payment:

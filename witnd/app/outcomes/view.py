@@ -9,6 +9,7 @@ from witnd.app.outcomes.frozen_terms import Terms, terms
 from witnd.app.outcomes.on_hold import OnHold, damaged, on_hold
 from witnd.app.outcomes.reversal import ReversingEvent, reversing_event
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices.invoice import PeriodJson, period_json
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.explain import BilledUnit, Explainer, Reasoning
 from witnd.domain.outcomes.outcome import Outcome
@@ -72,7 +73,7 @@ class Told(Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
-class OnInvoice(Struct, frozen=True, kw_only=True):
+class OnInvoice(PeriodJson, frozen=True, kw_only=True):
     """The invoice of the line. `amount` is the amount on the invoice; null until it is calculated, or if the invoice
     is too long to search."""
 
@@ -80,8 +81,6 @@ class OnInvoice(Struct, frozen=True, kw_only=True):
     number: str | None
     status: str
     closed: bool
-    period_start: str
-    period_end: str
     amount: str | None
 
 
@@ -261,7 +260,6 @@ async def on_invoice(invoices: Invoices, line: Line) -> OnInvoice | None:
         number=found.number,
         status=found.status,
         closed=found.closed,
-        period_start=instant.render(found.start),
-        period_end=instant.render(found.end),
+        **period_json(found),
         amount=amount,
     )

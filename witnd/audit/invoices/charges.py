@@ -14,10 +14,12 @@ def next_charged(catalogue: Catalogue, state: BillerSnapshot, calendar: Calendar
     if first is None:
         return None
     found = max(first, at)
+    if found >= calendar.until:
+        return None
     return found if calendar.period_at(found).end <= _closed_to(state) else None
 
 
-def due_invoices(catalogue: Catalogue, state: BillerSnapshot, period: Period) -> set[str]:
+def due_invoices(catalogue: Catalogue, state: BillerSnapshot, period: Period, calendar: Calendar) -> set[str]:
     """Return the ids of the invoices that a closed period must have."""
     first = catalogue.first_charge
     if first is None or first >= period.end or period.end > _closed_to(state):
@@ -25,15 +27,18 @@ def due_invoices(catalogue: Catalogue, state: BillerSnapshot, period: Period) ->
     return {
         invoice_id(customer, currency, period)
         for customer in catalogue.keys("customer")
-        for currency, due in period_charges(catalogue, customer, period).items()
+        for currency, due in period_charges(catalogue, customer, period, calendar).items()
         if due.is_due
     }
 
 
-def charges_of(catalogue: Catalogue, invoice: Invoice) -> PeriodCharges | None:
-    """Return the fees and the commitment of an invoice."""
-    period = Period(invoice.start, invoice.end, invoice.period)
-    return period_charges(catalogue, invoice.customer_key, period).get(invoice.currency)
+def charges_of(catalogue: Catalogue, calendar: Calendar, invoice: Invoice) -> PeriodCharges | None:
+    """Return the fees and the commitment of an invoice. None if the calendar does not have its period, which is another
+    difference."""
+    if invoice.end > calendar.until:
+        return None
+    period = calendar.period_at(invoice.start)
+    return period_charges(catalogue, invoice.customer_key, period, calendar).get(invoice.currency)
 
 
 def _closed_to(state: BillerSnapshot) -> int:

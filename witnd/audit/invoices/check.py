@@ -21,9 +21,9 @@ from witnd.audit.invoices.tax.recompute import RowTaxes
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import Invoice, Row, edition_id
 from witnd.domain.invoices.manual import manual_rows
-from witnd.domain.invoices.operations import CreditNote, date_text
+from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.values.money import difference, plain
-from witnd.domain.values.period import Calendar, Period
+from witnd.domain.values.period import NO_PERIOD, Calendar, Period
 from witnd.store.keys import BillingKeys
 from witnd.store.query.reads import PAGE, Reads
 
@@ -74,7 +74,7 @@ class InvoiceChecker:
         self._streams = streams
         self._quick = quick
         self._named = 0
-        self._period = Period(0, 0, "")
+        self._period = NO_PERIOD
         self._began: Positions = {}
         self._invoice_of: Callable[[StreamLine], str] = lambda _: ""
 
@@ -118,7 +118,8 @@ class InvoiceChecker:
         if await self._has_changed(invoice):
             return None
         added = difference(row_totals.subtotal, row_totals.at_settlement)
-        return CheckResult(added, not balance, _documents(invoice, credits_.notes), bool(reversals.all))
+        documents = _documents(invoice, credits_.notes, point.calendar)
+        return CheckResult(added, not balance, documents, bool(reversals.all))
 
     def _set(self, name: str, value: object, invoice: Invoice) -> str:
         return command_remedy("HSET", self._keys.invoice(invoice.id), name, value)
@@ -211,8 +212,8 @@ class InvoiceChecker:
             findings.differ("rows", f"of {line_totals.lines} lines", f"{row_totals.lines}", RESTORE)
 
 
-def _documents(invoice: Invoice, notes: Sequence[CreditNote]) -> list[tuple[str, str]]:
-    found = [(note.number or "", date_text(note.issued_at or 0)) for note in notes]
+def _documents(invoice: Invoice, notes: Sequence[CreditNote], calendar: Calendar) -> list[tuple[str, str]]:
+    found = [(note.number or "", calendar.day_at(note.issued_at or 0).date) for note in notes]
     return found if invoice.number is None else [(invoice.number, invoice.issue_date or ""), *found]
 
 

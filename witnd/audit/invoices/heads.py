@@ -9,9 +9,9 @@ from witnd.domain.invoices.ageing import due_day
 from witnd.domain.invoices.invoice import Invoice, edition_id
 from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.issue_terms import PAYMENT_TERMS_DAYS
-from witnd.domain.invoices.operations import DAY_MS, date_ms, date_text
 from witnd.domain.invoices.payment import parse_date
 from witnd.domain.values import instant
+from witnd.domain.values.local_day import day_number, day_text
 from witnd.domain.values.money import plain
 from witnd.domain.values.period import Calendar
 from witnd.store.invoices.change_arguments import balance_field
@@ -33,23 +33,35 @@ def check_head(
 ) -> None:
     """Check what a single snapshot shows."""
     invoice = snapshot.invoice
-    period = calendar.period_at(invoice.start)
     findings.compare("id", edition_id(invoice, invoice.edition), invoice.id, RESTORE)
     _check_edition(invoice, findings)
-    for name, must in (("start", period.start), ("end", period.end)):
-        found = getattr(invoice, name)
-        remedy = command_remedy("HSET", keys.invoice(invoice.id), name, must)
-        findings.compare(f"{name} of the period", instant.render(must), instant.render(found), remedy)
-    findings.compare("kind of period", period.kind, invoice.period, RESTORE)
+    _check_period(keys, invoice, calendar, findings)
     _check_lists(keys, snapshot, findings)
     _check_receivable(keys, snapshot, findings)
-    _check_life(keys, snapshot, findings)
+    _check_life(keys, snapshot, calendar, findings)
     # Periods close in the order of their ends. Of the last period, some drafts may still be open.
     if not invoice.closed and invoice.end < closed_to:
         until = instant.render(closed_to)
         found = f"open until {instant.render(invoice.end)}"
         remedy = f"{RESTORE}; witnd does not close it any more, because later periods are closed"
         findings.differ("closed", f"closed: all until {until} are", found, remedy)
+
+
+def _check_period(keys: BillingKeys, invoice: Invoice, calendar: Calendar, findings: Findings) -> None:
+    """Compare the period of an invoice with the calendar, of which it is a copy."""
+    if invoice.start >= calendar.until:
+        until = instant.render(calendar.until)
+        findings.differ("start of the period", f"before {until}", instant.render(invoice.start), RESTORE)
+        return
+    period = calendar.period_at(invoice.start)
+    for name, must in (("start", period.start), ("end", period.end)):
+        found = getattr(invoice, name)
+        remedy = command_remedy("HSET", keys.invoice(invoice.id), name, must)
+        findings.compare(f"{name} of the period", instant.render(must), instant.render(found), remedy)
+    findings.compare("kind of period", period.kind, invoice.period, RESTORE)
+    for name, expected in (("zone", period.zone), ("first_day", period.first_day), ("last_day", period.last_day)):
+        remedy = command_remedy("HSET", keys.invoice(invoice.id), name, expected)
+        findings.compare(name, expected, getattr(invoice, name), remedy)
 
 
 def _check_edition(invoice: Invoice, findings: Findings) -> None:
@@ -117,7 +129,7 @@ def _list_place(ms: int | None) -> str:
     return instant.render(ms) if 0 <= ms < END_OF_TIME else str(ms)
 
 
-def _check_life(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings) -> None:
+def _check_life(keys: BillingKeys, snapshot: InvoiceSnapshot, calendar: Calendar, findings: Findings) -> None:
     invoice = snapshot.invoice
     findings.compare("revision", snapshot.changes, invoice.revision, FOREIGN_WRITE)
     stamps = _TIMESTAMPS.get(invoice.status)
@@ -147,20 +159,21 @@ def _check_life(keys: BillingKeys, snapshot: InvoiceSnapshot, findings: Findings
     if (invoice.total or _ZERO) < _ZERO or invoice.balance_used < _ZERO:
         expected = "0 or more, with 0 or more of the balance used"
         findings.differ("total", expected, f"{invoice.total}, {plain(invoice.balance_used)}", RESTORE)
-    _check_dates(keys, invoice, findings)
+    _check_dates(keys, invoice, calendar, findings)
     _check_due(keys, invoice, findings)
 
 
-def _check_dates(keys: BillingKeys, invoice: Invoice, findings: Findings) -> None:
+def _check_dates(keys: BillingKeys, invoice: Invoice, calendar: Calendar, findings: Findings) -> None:
     if invoice.issued_at is None:
         return  # reported before
     # An operator may choose an earlier date, but none before the last day of the period.
-    first, last = date_text(invoice.end - 1), date_text(invoice.issued_at)
+    first = invoice.last_day
+    last = max(first, calendar.day_at(invoice.issued_at).date)
     if not _is_date(invoice.issue_date) or not first <= invoice.issue_date <= last:
         remedy = command_remedy("HSET", keys.invoice(invoice.id), "issue_date", last)
         findings.differ("issue_date", f"from {first} to {last}", invoice.issue_date or "none", remedy)
     elif invoice.issue_data is not None:
-        due = date_text(date_ms(invoice.issue_date) + _payment_terms(invoice.issue_data) * DAY_MS)
+        due = day_text(day_number(invoice.issue_date) + _payment_terms(invoice.issue_data))
         remedy = command_remedy("HSET", keys.invoice(invoice.id), "due_date", due)
         findings.compare("due_date", due, invoice.due_date, remedy)
 

@@ -11,7 +11,7 @@ from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.rating import OutcomePrice, rate_at_settlement
 from witnd.domain.values import instant
-from witnd.domain.values.money import difference, exact_sum, minor_text, plain
+from witnd.domain.values.money import exact_sum, minor_text, plain
 
 _ZERO: Final = Decimal(0)
 _PRICED: Final = ("price_per_unit", "amount", "amount_exact", "working")
@@ -67,7 +67,7 @@ class Pricing:
 
     def __init__(self, invoice: Invoice, prices: Prices, units: GroupUnits, findings: Findings) -> None:
         self.subtotal = _ZERO
-        self._reversed = _ZERO  # the part of reversed rows, on which no commitment acts
+        self._counted = _ZERO  # without reversed rows that were rated at settlement, on which no commitment acts
         self._invoice = invoice
         self._prices = prices
         self._units = units
@@ -91,8 +91,8 @@ class Pricing:
             rated = rate_at_settlement(price, unit)
             if row.reversed_at is None:
                 meter.settle(unit, rated.amount, rated.exact)
-            else:
-                self._reversed = exact_sum((self._reversed, rated.amount))
+        if price.is_rated_at_close or row.reversed_at is None:
+            self._counted = exact_sum((self._counted, rated.amount))
         self.subtotal = exact_sum((self.subtotal, rated.amount))
         must = _price_fields(price, rated)
         if must == tuple(getattr(row, name) for name in _PRICED):
@@ -117,7 +117,7 @@ class Pricing:
         must = {row.id: row for row in self._adjustments()}
         self.subtotal = exact_sum((self.subtotal, *(Decimal(row.amount or 0) for row in must.values())))
         if (due := self._prices.charges_of(self._invoice)) is not None:
-            more = charges(due, difference(self.subtotal, self._reversed))
+            more = charges(due, exact_sum((self._counted, *(Decimal(row.amount or 0) for row in must.values()))))
             must |= {row.id: row for row in [charge_row(edition_id(self._invoice, 1), one) for one in more]}
             self.subtotal = exact_sum((self.subtotal, *(one.amount for one in more)))
         stored: dict[str, Row] = {}

@@ -36,7 +36,7 @@ from witnd.domain.pricing.group import GroupKey
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum
-from witnd.domain.values.period import Calendar, Period
+from witnd.domain.values.period import NO_PERIOD, Calendar, Period
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.query.reads import PAGE, Reads
@@ -103,7 +103,7 @@ class _Walk:
         self._streams = LineStreams(reads, partitions, self.findings)
         self._examiner = InvoiceChecker(reads, keys, self._streams, quick=quick)
         self._state = BillerSnapshot({}, None, 0)
-        self._period = Period(0, 0, "")
+        self._period = NO_PERIOD
         # Of the current period: line totals by invoice, invoice ids, and checked ids.
         self._tallies: dict[str, LineTotals] = {}
         self._revised: dict[str, LineTotals] = {}  # of revised invoices, whose other editions may come later
@@ -152,7 +152,7 @@ class _Walk:
         self._tallies, self._revised, self._ids, self._done = {}, {}, {}, set()
         self._examiner.start_period(period, self._streams.positions, self._invoice_id)
         await self._collect()
-        self._due = due_invoices(await self._load_catalogue(), self._state, period)
+        self._due = due_invoices(await self._load_catalogue(), self._state, period, self._calendar)
         for id_ in self._due:
             self._tallies.setdefault(id_, LineTotals())
         async for ids in self._invoice_ids():
@@ -231,7 +231,7 @@ class _Walk:
         def terms_of(invoice: Invoice, group: GroupKey) -> Price | None:
             return period_terms(catalogue, invoice.customer_key, invoice.currency, group, invoice.end)
 
-        prices = Prices(catalogue.price_by_hash, terms_of, partial(charges_of, catalogue))
+        prices = Prices(catalogue.price_by_hash, terms_of, partial(charges_of, catalogue, self._calendar))
         point = AuditPoint(self._calendar, state.closed_to, state.read, prices, catalogue)
         each, moved = COMMANDS_PER_INVOICE + len(partitions), []
         for place, id_ in enumerate(ids):
@@ -256,7 +256,7 @@ class _Walk:
                     self._revised.setdefault(edition_id(snapshot.invoice, 1), line_totals)
             self._finish(id_)
             self.findings.merge(found)
-        self._progress(f"invoices: {self._looked_at}, those of {instant.render(self._period.start)[:10]}")
+        self._progress(f"invoices: {self._looked_at}, those of {self._period.first_day}")
         return moved
 
     def _line_totals(self, first: str) -> LineTotals:

@@ -11,7 +11,7 @@ from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.values.period import Calendar
 from witnd.store.invoices.codec import decode_invoice
-from witnd.store.invoices.ledger import decode_calendar
+from witnd.store.invoices.ledger import stored_calendar
 from witnd.store.keys import BillingKeys
 from witnd.store.query.reads import Command
 from witnd.store.records.line_position import LinePosition
@@ -62,7 +62,7 @@ def decode_biller(key: str, flat: Sequence[bytes]) -> BillerSnapshot:
     fields.number("seq")
     return BillerSnapshot(
         positions=fields.positions(),
-        calendar=decode_calendar(fields),
+        calendar=stored_calendar(fields),
         closed_to=fields.number("closed_to"),
         charged_to=fields.number("charged_to"),
     )

@@ -16,7 +16,6 @@ from witnd.billing.einvoice.lacks import EXEMPT, EXPORT, INTRA_COMMUNITY, OUTSID
 from witnd.billing.einvoice.lines import check_sums, invoice_lines, note_lines
 from witnd.billing.einvoice.text import clean
 from witnd.billing.export.bill import Bill, Note
-from witnd.billing.export.local_format import local_time
 from witnd.domain.catalogue.buyer import Buyer
 from witnd.domain.catalogue.seller import Seller
 from witnd.domain.invoices.issue_data import IssueData
@@ -60,8 +59,8 @@ async def invoice_content(bill: Bill) -> EInvoice:
         corrects_date=None,
         seller=_seller(data),
         buyer=_buyer(data),
-        first_day=_date(invoice.start),
-        last_day=_date(invoice.end - 1),
+        first_day=invoice.first_day,
+        last_day=invoice.last_day,
         delivered_to=_delivered_to(data, data.tax_rows),
         account=_account(data, invoice.currency),
         lines=lines,
@@ -86,7 +85,7 @@ def note_content(paper: Note) -> EInvoice:
     return EInvoice(
         type_code=CREDIT_NOTE,
         number=note.number,
-        issue_date=_date(note.issued_at),
+        issue_date=paper.times.date(note.issued_at),
         due_date=None,
         terms=clean(paper.use),
         currency=note.currency,
@@ -97,8 +96,8 @@ def note_content(paper: Note) -> EInvoice:
         corrects_date=paper.invoice_date,
         seller=_seller(data),
         buyer=_buyer(data),
-        first_day=None if paper.period is None else _date(paper.period[0]),
-        last_day=None if paper.period is None else _date(paper.period[1] - 1),
+        first_day=None if paper.period is None else paper.period.first_day,
+        last_day=None if paper.period is None else paper.period.last_day,
         delivered_to=_delivered_to(data, note.tax_rows),
         account=None,
         lines=lines,
@@ -110,10 +109,6 @@ def note_content(paper: Note) -> EInvoice:
         due=note.total,
         other_currency=_other_currency(data, note.tax_rows),
     )
-
-
-def _date(ms: int) -> str:
-    return local_time(ms).date().isoformat()
 
 
 def _seller(data: IssueData) -> Party:

@@ -24,6 +24,7 @@ from witnd.domain.invoices.issue_data import BuyerJson, ExchangeJson, SellerJson
 from witnd.domain.invoices.json_form import CreditNoteJson, TaxRowJson, credit_note_json, invoice_json, tax_rows_json
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.values.money import difference, minor_text
+from witnd.domain.values.period import Calendar
 from witnd.store.errors import DamagedInvoice, StoreRefused, StoreUnavailable
 from witnd.store.invoices.codec import RESTORE
 from witnd.store.invoices.reads import Invoices
@@ -57,6 +58,9 @@ class IssuedInvoiceJson(Struct, frozen=True, kw_only=True):
     period: str
     period_start: str
     period_end: str
+    time_zone: str
+    first_day: str
+    last_day: str
     lines: int
     subtotal: str
     credited: str
@@ -88,8 +92,12 @@ class IssuedDocuments:
 
     def __init__(self, invoices: Invoices, catalogue: Catalogue) -> None:
         self._invoices = invoices
+        self._catalogue = catalogue
+
+    async def _papers(self) -> InvoiceDocuments:
+        calendar = await self._invoices.calendar() or Calendar.of("month")
         # Names are those at issue, so the instant for drafts is never used.
-        self._documents = InvoiceDocuments(invoices, catalogue, 0)
+        return InvoiceDocuments(self._invoices, self._catalogue, calendar, 0)
 
     async def store(self, issued: Issued) -> None:
         """Store the documents that exist. Never raise for what reading them later can repair or report."""
@@ -116,7 +124,7 @@ class IssuedDocuments:
         if isinstance(issued, Invoice):
             data, taxes = issued.issue_data, issued.tax_rows
         else:
-            data, taxes = (await self._documents.note_with_parties(issued)).data, issued.tax_rows
+            data, taxes = (await (await self._papers()).note_with_parties(issued)).data, issued.tax_rows
         assert data is not None, issued.id
         return lacks(data, taxes, issued.currency, issued.digits)
 
@@ -131,15 +139,15 @@ class IssuedDocuments:
     async def _content(self, issued: Issued) -> EInvoice:
         try:
             if isinstance(issued, Invoice):
-                return await invoice_content(self._documents.bill(issued))
-            return note_content(await self._documents.note_with_parties(issued))
+                return await invoice_content((await self._papers()).bill(issued))
+            return note_content(await (await self._papers()).note_with_parties(issued))
         except (ValueError, KeyError) as wrong:
             raise DamagedInvoice(f"the lines of {issued.number} contradict its sums: {wrong}", RESTORE) from wrong
 
     async def _json(self, issued: Issued) -> bytes:
         if isinstance(issued, Invoice):
-            return _encode(issued_json(self._documents.bill(issued)))
-        data = (await self._documents.note_with_parties(issued)).data
+            return _encode(issued_json((await self._papers()).bill(issued)))
+        data = (await (await self._papers()).note_with_parties(issued)).data
         head = credit_note_json(issued)
         document = IssuedNoteJson(
             **{name: getattr(head, name) for name in CreditNoteJson.__struct_fields__},

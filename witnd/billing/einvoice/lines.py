@@ -16,10 +16,12 @@ from witnd.billing.einvoice.lacks import OUTSIDE_SCOPE
 from witnd.billing.einvoice.row_classes import RowClasses
 from witnd.billing.einvoice.text import clean
 from witnd.billing.export.bill import Bill, Note
+from witnd.billing.export.local_times import LocalTimes
 from witnd.billing.export.words import Words
 from witnd.domain.invoices.invoice import Row
 from witnd.domain.invoices.tax import TaxClass, TaxRow
 from witnd.domain.values.money import difference, exact_sum, minor_text, plus, product, to_minor
+from witnd.domain.values.period import UTC
 
 #: Outcomes that are single lines. Above that, there is one line for each agent, price and grade: recipients limit the
 #: size of files, and nobody checks thousands of lines by hand.
@@ -66,7 +68,7 @@ async def invoice_lines(bill: Bill) -> tuple[Line, ...]:
         parts = classes.of(row, tax)
         for class_, amount in parts.items():
             if amount or len(parts) == 1:
-                item = _item(row, amount, bill.agent_of(row), bill.words, bill.invoice.digits)
+                item = _item(row, amount, bill.agent_of(row), bill.words, bill.times, bill.invoice.digits)
                 found.append((item, class_))
     summed = [(_group_item(group, key[2], bill.words), key[3]) for key, group in groups.items()]
     return tuple(_numbered([*summed, *found], bill.invoice.digits))
@@ -87,11 +89,11 @@ def note_lines(note: Note, words: Words) -> tuple[Line, ...]:
         amount = Decimal(row.amount or 0).copy_negate()
         if class_ is not None:
             left[class_] = difference(left[class_], amount)
-        found.append((_item(row, amount, note.agent_of(row), words, digits), class_))
+        found.append((_item(row, amount, note.agent_of(row), words, note.times, digits), class_))
     name = words("cancels_line", number=note.note.invoice_number)
     for class_, amount in left.items():
         if split is not None and amount:
-            found.append((_item(split, amount, note.agent_of(split), words, digits), class_))
+            found.append((_item(split, amount, note.agent_of(split), words, note.times, digits), class_))
         elif not note.note.rows:
             item = _Item(name=clean(name), description=clean(note.note.reason), amount=amount)
             found.append((item, class_))
@@ -102,9 +104,9 @@ def _class_of(note: Note, row: Row) -> TaxClass | None:
     return None if note.data is None or row.tax is None else note.data.table.class_of(row.tax)
 
 
-def _item(row: Row, amount: Decimal, agent: str, words: Words, digits: int) -> _Item:
+def _item(row: Row, amount: Decimal, agent: str, words: Words, times: LocalTimes, digits: int) -> _Item:
     """Return a row, or its part under one tax. `amount`: of that part."""
-    name, description = _name(row, agent, words), _description(row, words)
+    name, description = _name(row, agent, words), _description(row, words, times)
     unit, each = (None if text is None else Decimal(text) for text in (row.unit, row.price_per_unit))
     if unit is None or each is None or unit <= 0 or each < 0 or to_minor(product(unit, each), digits) != amount:
         # Also where a free quota is not in the price, or the rounding of a group moved a minor unit.
@@ -127,14 +129,15 @@ def _name(row: Row, agent: str, words: Words) -> str:
     return clean(name)
 
 
-def _description(row: Row, words: Words) -> str | None:
-    parts = [] if row.working is None else [words.working(row.working)]
+def _description(row: Row, words: Words, times: LocalTimes) -> str | None:
+    parts = [] if row.working is None else [words.working(row.working, times)]
     if row.grade is not None:
         parts.append(words("grade", grade=row.grade))
     if row.reason is not None:
         parts.append(row.reason)
     if row.kind == "outcome" and row.resolved_at is not None:
-        parts.append(words.minute(row.resolved_at))
+        at = words.minute(times.local(row.resolved_at))
+        parts.append(at if times.zone == UTC else f"{at} ({times.zone})")
     return clean("; ".join(parts)) or None
 
 

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from witnd.billing.export.local_times import UTC_TIMES, LocalTimes
 from witnd.billing.export.words import Words, show_control_characters, words, words_of
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.issue_data import IssueData
@@ -13,6 +14,7 @@ from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.invoices.tax import TaxRow, tax_sum
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values.money import plus
+from witnd.domain.values.period import Period
 
 #: Each call starts at the first row, because an invoice may have more rows than fit into memory.
 Rows: TypeAlias = Callable[[], AsyncIterator[Row]]
@@ -39,6 +41,7 @@ class Bill(Struct, frozen=True, kw_only=True):
     tax_of: Callable[[Row], str | None] = lambda row: row.tax  # the key of a row's tax
     data: IssueData | None = None
     logo: str | None = None
+    times: LocalTimes = UTC_TIMES  # in the time zone of its period
     locale: str | None = None
 
     def agent_of(self, row: Row) -> str:
@@ -78,7 +81,8 @@ class Note(Struct, frozen=True, kw_only=True):
     data: IssueData | None = None
     logo: str | None = None
     descriptions: Mapping[str, str] = {}
-    period: tuple[int, int] | None = None  # of its invoice, in ms
+    times: LocalTimes = UTC_TIMES
+    period: Period | None = None  # of its invoice
     invoice_date: str | None = None
 
     def agent_of(self, row: Row) -> str:

@@ -34,6 +34,8 @@ LINE_COLUMNS: Final = (
     "invoice_status",
     "period_start",
     "period_end",
+    "time_zone",
+    "resolved_local",
     "customer_name",
     "agent_name",
 )
@@ -88,7 +90,7 @@ async def _lines(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
     yield _record(LINE_COLUMNS)
     async for bill in bills:
         head = invoice_json(bill.invoice)
-        shared = (head.number, head.status, head.period_start, head.period_end, bill.customer_name)
+        shared = (head.number, head.status, head.period_start, head.period_end, head.time_zone)
         async for row in bill.rows():
             yield _record(_cells(LINE_COLUMNS, _line(bill, row, shared), _LINE_TEXT))
 
@@ -96,7 +98,8 @@ async def _lines(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
 def _line(bill: Bill, row: Row, shared: Sequence[str | None]) -> tuple[object, ...]:
     agent = None if row.agent_key is None else bill.agent_name(row.agent_key)
     line = line_json(bill.invoice, row, bill.tax_of(row))
-    return (*msgspec.structs.astuple(line), *shared, agent)
+    local = None if row.resolved_at is None else bill.times.text(row.resolved_at)
+    return (*msgspec.structs.astuple(line), *shared, local, bill.customer_name, agent)
 
 
 async def _invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:

@@ -87,7 +87,7 @@ def charges_view(bill: Bill, charges: Sequence[Row]) -> list[GroupView]:
 
 
 def manual_view(bill: Bill, row: Row) -> ManualView:
-    how = [] if row.working is None else [upper_first(bill.words.working(row.working))]
+    how = [] if row.working is None else [upper_first(bill.words.working(row.working, bill.times))]
     return ManualView(
         description=show_control_characters(row.description or ""),
         quantity=bill.words.quantity(row.unit or ""),
@@ -119,7 +119,7 @@ def _part(bill: Bill, row: Row) -> Part:
     label = show_control_characters(bill.words.title(row.kind, row.working))
     return Part(
         label,
-        "" if row.working is None else bill.words.working(row.working),
+        "" if row.working is None else bill.words.working(row.working, bill.times),
         amount_text(row, bill.invoice.digits, bill.words) or "",
         tax_lines(bill, row),
     )

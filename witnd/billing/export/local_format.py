@@ -8,14 +8,12 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final
 
 from witnd.domain.values.money import minor_text, plain
+from witnd.domain.values.period import HOUR, Period
 
 if TYPE_CHECKING:
     from babel import Locale
 
-#: The time zone of documents, as they name it.
-ZONE: Final = "UTC"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY: Final = timedelta(days=1)
 _NUMBER: Final = re.compile(r"(?<![\w.])-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _MINUS: Final = "\N{MINUS SIGN}"
 # Patterns of Unicode (LDML): a date, a date in a narrow column, a day of a known year, a month.
@@ -29,8 +27,8 @@ _DAY_OF_MONTH: Final = {"de": "{}."}
 _FRENCH_FIRST: Final = "1er"
 
 
-def local_time(ms: int) -> datetime:
-    """Return an instant (ms) in the time zone of documents."""
+def utc_time(ms: int) -> datetime:
+    """Return an instant (ms) in UTC."""
     return _EPOCH + timedelta(milliseconds=ms)
 
 
@@ -82,26 +80,29 @@ class LocalFormat:
         fraction = fraction.ljust(digits, "0")
         return self.group_digits(f"{whole}.{fraction}" if fraction else whole)
 
-    def day(self, ms: int) -> str:
-        """Format the date of an instant: `30 November 2026`."""
-        return self._written(local_time(ms), self._date)
-
     def date(self, text: str) -> str:
         """Format a date such as `2026-11-30`: `30 November 2026`."""
-        return self._written(datetime.fromisoformat(text).replace(tzinfo=UTC), self._date)
+        return self._written(_noon(text), self._date)
 
-    def minute(self, ms: int) -> str:
-        """Format an instant for a table column: `30 Nov 2026, 09:05`."""
-        at = local_time(ms)
+    def minute(self, at: datetime | int) -> str:
+        """Format a local time, or an instant (ms) in UTC, for a table column: `30 Nov 2026, 09:05`."""
+        at = utc_time(at) if isinstance(at, int) else at
         return f"{self._written(at, self._short_date)}, {at:%H:%M}"
 
-    def month(self, ms: int) -> str:
-        """Format a month: `November 2026`."""
-        return self._written(local_time(ms), self._month)
+    def month(self, date: str) -> str:
+        """Format the month of a date: `November 2026`."""
+        return self._written(_noon(date), self._month)
 
-    def dates(self, start: int, after: int) -> str:
-        """Format a range of days, without the day that starts at `after`: `1 – 30 November 2026`."""
-        first, last = local_time(start), local_time(after) - _DAY
+    def period_days(self, period: Period) -> str:
+        """Format a period where it is clear which time zone it has: `1 – 30 November 2026`. Hours are those of UTC."""
+        if period.kind == HOUR:
+            start = utc_time(period.start)
+            return f"{self._written(start, self._date)}, {start:%H:%M} – {utc_time(period.end):%H:%M}"
+        return self.dates(period.first_day, period.last_day)
+
+    def dates(self, first_day: str, last_day: str) -> str:
+        """Format a range of local dates, including the last one: `1 – 30 November 2026`."""
+        first, last = _noon(first_day), _noon(last_day)
         end = self._written(last, self._date)
         if last <= first:
             return self._written(first, self._date)
@@ -126,6 +127,11 @@ class LocalFormat:
         text = str(format_datetime(at, pattern, locale=self._cldr))
         is_first = self.locale == "fr" and at.day == 1 and pattern.startswith("d ")
         return text.replace("1", _FRENCH_FIRST, 1) if is_first else text
+
+
+def _noon(date: str) -> datetime:
+    """Return an instant of a date, to format the date alone."""
+    return datetime.fromisoformat(f"{date}T12:00:00+00:00")
 
 
 @cache

@@ -46,7 +46,7 @@ def note_view(paper: Note) -> SheetView:
         customer_key=show_control_characters(note.customer_key),
         facts=[
             Fact(words("for_invoice"), note.invoice_number),
-            Fact(words("issued"), "" if note.issued_at is None else words.day(note.issued_at)),
+            Fact(words("issued"), "" if note.issued_at is None else words.date(paper.times.date(note.issued_at))),
             *([Fact(words("purchase_order"), buyer.purchase_order)] if buyer.purchase_order else []),
             Fact(words("currency"), note.currency),
         ],

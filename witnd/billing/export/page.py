@@ -11,7 +11,6 @@ from typing import Final, Literal, TypeAlias
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from witnd.billing.export.bill import Bill, Note, in_chunks
-from witnd.billing.export.local_format import ZONE
 from witnd.billing.export.note_view import note_rows, note_view
 from witnd.billing.export.page_view import SectionView, credit_views, invoice_view, section_view
 from witnd.billing.export.sections import InvoiceSummary, credit_rows, outcomes, summarise
@@ -36,7 +35,7 @@ async def invoice_page(bill: Bill, detail: Detail = "full") -> AsyncIterator[str
         view=invoice_view(bill, found, lists_outcomes=detail == "full"),
         sections=_sections(bill, found),
         credits=credit_views(bill, credit_rows(bill.rows)),
-        zone=ZONE,
+        zone=bill.times.zone,
         running=css_string(f"{bill.words('invoice')} {bill.title}"),
     )
     async for chunk in in_chunks(parts):

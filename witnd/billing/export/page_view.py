@@ -119,7 +119,7 @@ class SheetView(Struct, frozen=True, kw_only=True):
 def invoice_view(bill: Bill, tally: InvoiceSummary, *, lists_outcomes: bool = True) -> SheetView:
     """Return the first sheet. `lists_outcomes`: a list of all outcomes follows."""
     invoice, words = bill.invoice, bill.words
-    label, due, due_note = _due(invoice, bill.total, words)
+    label, due, due_note = _due(bill)
     buyer = buyer_view(bill.data, bill.customer_name, bill.customer_email, words)
     kind = words("invoice")
     return SheetView(
@@ -151,13 +151,13 @@ def invoice_view(bill: Bill, tally: InvoiceSummary, *, lists_outcomes: bool = Tr
     )
 
 
-def _due(invoice: Invoice, total: Decimal, words: Words) -> tuple[str, Decimal, str]:
+def _due(bill: Bill) -> tuple[str, Decimal, str]:
     """Return label, amount and note of the prominent amount."""
+    invoice, total, words = bill.invoice, bill.total, bill.words
     if invoice.status in ("void", "paid"):
         at = invoice.voided_at if invoice.status == "void" else invoice.paid_at
-        status = words(f"status_{invoice.status}")
-        note = status if at is None else words(_ON[invoice.status], date=words.day(at))
-        return words("amount_due"), _ZERO, note
+        on = None if at is None else words(_ON[invoice.status], date=words.date(bill.times.date(at)))
+        return words("amount_due"), _ZERO, on or words(f"status_{invoice.status}")
     if invoice.status == "draft":
         return words("total_so_far"), total, words("not_due_yet")
     return words("amount_due"), invoice.due or _ZERO, ""
@@ -167,7 +167,7 @@ def _facts(invoice: Invoice, buyer: BuyerView, words: Words) -> list[Fact]:
     issued = words("not_yet") if invoice.issue_date is None else words.date(invoice.issue_date)
     due = [Fact(words("due_date"), words.date(invoice.due_date))] if invoice.due and invoice.due_date else []
     return [
-        Fact(words("billing_period"), words.period(invoice)),
+        Fact(words("billing_period"), words.period(invoice.billed_period)),
         Fact(words("issued"), issued),
         *due,
         *([Fact(words("replaces"), invoice.revises_number)] if invoice.revises_number else []),
@@ -261,7 +261,7 @@ async def _rows(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> AsyncIter
     digits, words = bill.invoice.digits, bill.words
     has_taxes = len({one.tax for one in group.prices.values()}) > 1
     async for row in rows:
-        how = [] if row.working is None else [words.working(row.working)]
+        how = [] if row.working is None else [words.working(row.working, bill.times)]
         if row.grade is not None:
             how.append(words("grade", grade=show_control_characters(row.grade)))
         if has_taxes:
@@ -269,7 +269,7 @@ async def _rows(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> AsyncIter
         yield RowView(
             outcome=show_control_characters(row.outcome_key or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
-            when="" if row.resolved_at is None else words.minute(row.resolved_at),
+            when="" if row.resolved_at is None else words.minute(bill.times.local(row.resolved_at)),
             unit="" if row.unit is None else words.quantity(row.unit),
             unit_price=row_price(row, digits, words),
             amount=amount_text(row, digits, words),
@@ -295,6 +295,6 @@ async def credit_views(bill: Bill, rows: AsyncIterator[Row]) -> AsyncIterator[Cr
             of=show_control_characters(row.outcome_key or bill.agent_of(row)),
             reason=show_control_characters(row.reason or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
-            when="" if row.resolved_at is None else bill.words.minute(row.resolved_at),
+            when="" if row.resolved_at is None else bill.words.minute(bill.times.local(row.resolved_at)),
             amount=amount_text(row, bill.invoice.digits, bill.words) or "",
         )

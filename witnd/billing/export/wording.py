@@ -16,7 +16,7 @@ price_lines = ENGLISH.price_lines
 minute = ENGLISH.minute
 month = ENGLISH.month
 dates = ENGLISH.dates
-days = ENGLISH.days
+period_days = ENGLISH.period_days
 period = ENGLISH.period
 
 

@@ -5,13 +5,14 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
-from witnd.billing.export.local_format import ZONE, LocalFormat
+from witnd.billing.export.local_format import LocalFormat
+from witnd.billing.export.local_times import LocalTimes
 from witnd.domain.catalogue.seller import DEFAULT_LOCALE
-from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.pricing.ratecard import FLAT, GRADUATED, PACKAGE, PERCENTAGE, VOLUME, Price, Tier
 from witnd.domain.pricing.working import REVERSED, adjustment_title, working_text
 from witnd.domain.values import instant
+from witnd.domain.values.period import HOUR, UTC, Period
 
 _CONTROL_PICTURES: Final = 0x2400
 _DELETE: Final = 0x7F
@@ -36,18 +37,14 @@ class Words(LocalFormat):
         """Return the text for a number of things: `1,200 outcomes`."""
         return self(f"{key}_{self.plural(number)}", count=self.group_digits(str(number)))
 
-    def period(self, invoice: Invoice) -> str:
-        """Format the period of an invoice, including its last day: `1 – 30 November 2026 (UTC)`."""
-        return self.days(invoice.start, invoice.end)
+    def period(self, period: Period) -> str:
+        """Format a period, including its last day and its time zone: `1 – 30 November 2026 (UTC)`."""
+        return self("utc", dates=self.period_days(period), zone=UTC if period.kind == HOUR else period.zone)
 
-    def days(self, start: int, after: int) -> str:
-        """Format a range of days with the time zone, without the day that starts at `after`."""
-        return self("utc", dates=self.dates(start, after), zone=ZONE)
-
-    def working(self, working: Mapping[str, Any]) -> str:
-        """Return how an amount was calculated."""
+    def working(self, working: Mapping[str, Any], times: LocalTimes) -> str:
+        """Return how an amount was calculated. `times`: of the document."""
         if working["kind"] == REVERSED:
-            return self._phrases["reversed"].format(at=self.minute(instant.parse(working["reversed_at"])))
+            return self._phrases["reversed"].format(at=self.minute(times.local(instant.parse(working["reversed_at"]))))
         return self.format_numbers(working_text(working, self._phrases))
 
     def title(self, kind: str, working: Mapping[str, Any] | None) -> str:

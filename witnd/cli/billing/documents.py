@@ -13,7 +13,7 @@ from witnd.billing.export.bill import Bill, Note
 from witnd.billing.export.page import Detail
 from witnd.cli.console.context import session
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.values.period import Period
+from witnd.domain.values.period_text import DateRange
 from witnd.store.invoices.reads import InvoiceFilter
 
 
@@ -37,10 +37,10 @@ class Named:
         """Invoices, the newest period first."""
         return self._papers.bills(wanted)
 
-    async def notes(self, period: Period | None, customer: str | None) -> AsyncIterator[Note]:
+    async def notes(self, period: DateRange | None, customer: str | None) -> AsyncIterator[Note]:
         """The credit notes that were issued in that period, the newest first."""
         async for one in self._papers.notes(customer):
-            if period is None or (one.note.issued_at is not None and one.note.issued_at in period):
+            if period is None or (one.note.issued_at is not None and one.times.date(one.note.issued_at) in period):
                 yield one
 
     async def file(self, paper: Bill | Note, form: FileForm, detail: Detail | None) -> bytes:

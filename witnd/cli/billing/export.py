@@ -29,7 +29,7 @@ from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.operations import invoice_label
 from witnd.domain.values.money import minor_text
-from witnd.domain.values.period import Period
+from witnd.domain.values.period_text import DateRange
 from witnd.exit_codes import USAGE
 from witnd.store.invoices.reads import InvoiceFilter
 
@@ -40,7 +40,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
     """The options of an export."""
 
     names: tuple[str, ...]
-    period: Period | None
+    period: DateRange | None
     customer: str | None
     wanted: InvoiceFilter
     form: str
@@ -80,7 +80,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
 @config_option
 def export(
     names: tuple[str, ...],
-    period: Period | None,
+    period: DateRange | None,
     customer: str | None,
     stages: tuple[str, ...],
     currency: str | None,

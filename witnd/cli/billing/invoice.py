@@ -7,15 +7,17 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
+from witnd.billing.estimating.estimates import Estimate
+from witnd.billing.export.local_times import LocalTimes
 from witnd.domain.catalogue.buyer import Buyer
 from witnd.domain.catalogue.seller import Seller
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.issue_data import IssueData
 from witnd.domain.invoices.operations import CreditNote, invoice_label
 from witnd.domain.invoices.payment import Payment, payment_json
+from witnd.domain.invoices.sums import group_total
 from witnd.domain.invoices.tax import TaxRow, tax_sum
 from witnd.domain.pricing.working import ADJUSTMENTS, adjustment_title, working_text
-from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text, plain, plus
 
 COLUMNS: Final = ("status", "number", "customer", "period", "from", "lines", "subtotal", "due", "", "id")
@@ -47,7 +49,7 @@ def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
             one.number or "–",
             one.customer_key,
             one.period,
-            instant.render(one.start)[:10],
+            one.first_day,
             one.lines,
             subtotal,
             total,
@@ -58,13 +60,13 @@ def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
     ]
 
 
-def listed_notes(notes: Sequence[CreditNote]) -> list[tuple[object, ...]]:
+def listed_notes(notes: Sequence[CreditNote], times: LocalTimes) -> list[tuple[object, ...]]:
     amounts = right(minor_text(one.total, one.digits) for one in notes)
     applied = right(minor_text(one.applied, one.digits) for one in notes)
     return [
         (
             one.number,
-            _at(one.issued_at),
+            "" if one.issued_at is None else times.text(one.issued_at),
             one.customer_key,
             one.invoice_number,
             amount,
@@ -97,16 +99,21 @@ def listed_payments(invoice: Invoice, payments: Sequence[Payment]) -> list[tuple
 # -- one in full -------------------------------------------------------------------------------------------------------
 
 
-def head_lines(invoice: Invoice) -> list[str]:
+def head_lines(invoice: Invoice, times: LocalTimes) -> list[str]:
     """Describe the invoice without its rows, one line each."""
-    start, end = instant.render(invoice.start), instant.render(invoice.end)
+
+    def at(ms: int | None) -> str | None:
+        return None if ms is None else times.text(ms)
+
+    start, end = times.text(invoice.start), times.text(invoice.end)
     facts = {
         "customer": invoice.customer_key,
         "period": f"{invoice.period}, from {start} to {end}",
-        "issued": _issued(invoice),
+        "time zone": times.zone,
+        "issued": _issued(invoice, times),
         "due date": invoice.due_date if invoice.due else None,
-        "paid": _at(invoice.paid_at),
-        "voided": invoice.voided_at and f"{_at(invoice.voided_at)}: {invoice.reason}",
+        "paid": at(invoice.paid_at),
+        "voided": invoice.voided_at and f"{at(invoice.voided_at)}: {invoice.reason}",
         "edition": str(invoice.edition) if invoice.edition > 1 else None,
         "replaces": invoice.revises_number,
         "replaced": invoice.revised_by and f"by edition {invoice.edition + 1}, {invoice.revised_by}",
@@ -118,9 +125,9 @@ def head_lines(invoice: Invoice) -> list[str]:
     ]
 
 
-def _issued(invoice: Invoice) -> str | None:
-    """Return the instant of the issue, and the issue date if another one was chosen."""
-    at = _at(invoice.issued_at)
+def _issued(invoice: Invoice, times: LocalTimes) -> str | None:
+    """Return the time of the issue, and the issue date if another one was chosen."""
+    at = None if invoice.issued_at is None else times.text(invoice.issued_at)
     if at is None or invoice.issue_date in (None, at[:10]):
         return at
     return f"{at}, dated {invoice.issue_date}"
@@ -143,11 +150,11 @@ def _party(name: str, party: Seller | Buyer) -> str:
     return ", ".join(filter(None, (name, *party.address, city, party.country, tax_id)))
 
 
-def stage_lines(invoice: Invoice) -> list[str]:
+def stage_lines(invoice: Invoice, times: LocalTimes) -> list[str]:
     """Explain what the status means for the totals."""
     if invoice.stage != "open":
         return []
-    told = [f"It is open: outcomes that resolve before {instant.render(invoice.end)} are still added."]
+    told = [f"It is open: outcomes that resolve before {times.text(invoice.end)} are still added."]
     if invoice.unrated:
         told.append(
             f"{invoice.unrated} of its {invoice.lines} lines get their amount when the period is closed (tiers, "
@@ -156,9 +163,11 @@ def stage_lines(invoice: Invoice) -> list[str]:
     return told
 
 
-def row_columns(rows: Sequence[tuple[Row, str | None]]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+def row_columns(
+    rows: Sequence[tuple[Row, str | None]], times: LocalTimes
+) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Return the columns and cells of rows with their tax keys. There is a column for these if a row has one."""
-    cells = row_cells([row for row, _ in rows])
+    cells = row_cells([row for row, _ in rows], times)
     if all(tax is None for _, tax in rows):
         return ROW_COLUMNS, cells
     return (*ROW_COLUMNS[:-1], "tax", ROW_COLUMNS[-1]), [
@@ -166,13 +175,13 @@ def row_columns(rows: Sequence[tuple[Row, str | None]]) -> tuple[tuple[str, ...]
     ]
 
 
-def row_cells(rows: Sequence[Row]) -> list[tuple[object, ...]]:
+def row_cells(rows: Sequence[Row], times: LocalTimes) -> list[tuple[object, ...]]:
     amounts = right(row.amount or row.rated.replace("_", " ") for row in rows)
     return [
         (
             _what(row),
             row.agent_key or "",
-            _at(row.resolved_at) or "",
+            "" if row.resolved_at is None else times.text(row.resolved_at),
             row.unit or "",
             row.price_per_unit or "",
             amount,
@@ -225,7 +234,22 @@ def sum_lines(invoice: Invoice, taxes: Sequence[TaxRow], balance: Decimal) -> li
     return told
 
 
-def note_lines(note: CreditNote) -> list[str]:
+def estimate_lines(estimate: Estimate, times: LocalTimes) -> list[str]:
+    """Describe what an open invoice would come to if its period closed now."""
+    shown = estimate.invoice
+    groups = [
+        (one.agent if one.grade is None else f"{one.agent}, grade {one.grade}", group_total([one]))
+        for one in estimate.groups
+    ]
+    amounts = right(minor_text(amount, shown.digits) for _, amount in [*groups, ("", shown.net)])
+    names = [name for name, _ in groups] + ["estimate"]
+    width = max(SUM_WIDTH, *map(len, names))
+    return [f"If the period closed now, at {times.text(estimate.at)}, without tax:"] + [
+        f"{name:<{width}} {amount} {shown.currency}" for name, amount in zip(names, amounts, strict=True)
+    ]
+
+
+def note_lines(note: CreditNote, times: LocalTimes) -> list[str]:
     amount = f"{minor_text(note.total, note.digits)} {note.currency}"
     applied = f"{minor_text(note.applied, note.digits)} {note.currency}"
     return [
@@ -244,11 +268,7 @@ def note_lines(note: CreditNote) -> list[str]:
             for row in note.tax_rows
         ],
         f"applied   {applied} to {note.invoice_number}, the rest to the customer's balance",
-        f"issued    {_at(note.issued_at)}",
+        f"issued    {None if note.issued_at is None else times.text(note.issued_at)}",
         f"reason    {note.reason}",
         f"id        {note.id}",
     ]
-
-
-def _at(ms: int | None) -> str | None:
-    return None if ms is None else instant.render(ms)

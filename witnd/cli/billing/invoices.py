@@ -15,7 +15,7 @@ from witnd.cli.billing.issue import issue
 from witnd.cli.billing.manual_lines import add_line, remove_line, set_tax
 from witnd.cli.billing.operations import pay, revise, void
 from witnd.cli.billing.payments import balance, payment, refund, reverse
-from witnd.cli.billing.show import show, show_note
+from witnd.cli.billing.show import note_times, show, show_note
 from witnd.cli.console.context import config_option, json_option, run, session
 from witnd.cli.console.options import DefaultGroup, page_options
 from witnd.cli.console.output import print_page
@@ -146,13 +146,15 @@ async def _notes(
         page = await operations.notes_listed(
             services, limit, after, customer=customer, invoice=found, looked_at_max=LOOKED_AT_MAX
         )  # fmt: skip
-    print_page(page, NOTE_COLUMNS, listed_notes, credit_note_json, as_document=as_document, unreadable="credit note")
+        times = await note_times(services)
+    rows = partial(listed_notes, times=times)
+    print_page(page, NOTE_COLUMNS, rows, credit_note_json, as_document=as_document, unreadable="credit note")
 
 
 async def _note(id_: str, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         found = await operations.note_named(opened.services, id_, can_shorten=True)
-    show_note(found, as_document)
+        await show_note(opened.services, found, as_document)
 
 
 for _command in (

@@ -205,4 +205,4 @@ def _print_line(added: LineAdded, dry_run: bool, as_document: bool) -> None:
 
 
 def _label(invoice: InvoiceJson) -> str:
-    return f"the draft of {invoice.customer_key} from {invoice.period_start[:10]} to {invoice.period_end[:10]}"
+    return f"the draft of {invoice.customer_key} from {invoice.first_day} to {invoice.last_day}"

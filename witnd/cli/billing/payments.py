@@ -25,7 +25,7 @@ def _facts_options(command: Command) -> Command:
     """Add the options of a payment or refund."""
     options = (
         click.option("--amount", metavar="AMOUNT", type=TEXT, required=True, help="Amount, such as 1.50."),
-        click.option("--date", metavar="DATE", type=TEXT, help="Date, such as 2026-11-30; default: today in UTC."),
+        click.option("--date", metavar="DATE", type=TEXT, help="Date, such as 2026-11-30; default: today."),
         click.option("--method", type=TEXT, help="How it was paid, such as transfer."),
         click.option("--reference", type=TEXT, help="Reference, such as the one of the bank."),
         click.option(

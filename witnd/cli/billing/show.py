@@ -6,11 +6,13 @@ import click
 
 from witnd.app.invoices import document, operations
 from witnd.app.services import Services
+from witnd.billing.export.local_times import LocalTimes
 from witnd.billing.issue_preview import with_current_data
 from witnd.billing.row_taxes import RowTaxes
 from witnd.cli.billing.invoice import (
     NOTE_COLUMNS,
     PAYMENT_COLUMNS,
+    estimate_lines,
     head_lines,
     listed_notes,
     listed_payments,
@@ -47,7 +49,9 @@ def show(*, id_: str, shown: int, json_output: bool, config_path: Path | None) -
     """Show an invoice or credit note with its lines, credits and totals, and how each amount was calculated.
 
     \b
-    JSON: {"invoice": INVOICE, "seller": SELLER or null, "buyer": BUYER, "lines": [LINE…],
+    JSON: {"invoice": INVOICE, "estimate" and "estimated_at" of an open one, else null,
+      "groups": [{"agent_key", "grade", "amount", "estimate"}…],
+      "seller": SELLER or null, "buyer": BUYER, "lines": [LINE…],
       "payments": [PAYMENT…], "credit_notes": [NOTE…], "balance": the customer's balance}, a PAYMENT
       being {"id", "amount", "applied", "date", "method", "reference", "reversed", "recorded_at",
        "reversed_at"}, a LINE
@@ -72,7 +76,7 @@ async def _show(id_: str, shown: int, as_document: bool, config: Path | None) ->
         services = opened.services
         found = await operations.document(services, id_, can_shorten=True)
         if isinstance(found, CreditNote):
-            show_note(found, as_document)
+            await show_note(services, found, as_document)
         elif as_document:
             await _print_document(services, found)
         else:
@@ -83,10 +87,12 @@ async def _print_document(services: Services, found: Invoice) -> None:
     store, catalogue = services.invoices, await services.learned()
     invoice, data = with_current_data(catalogue, found, services.now_ms())
     taxes = RowTaxes(catalogue, invoice, services.now_ms())
+    estimated = await document.estimate(services, found)
     lines = [line_json(invoice, row, taxes.shown(row)) async for row in store.rows.of_invoice(invoice)]
     as_json(
         {
             "invoice": document.head_json(invoice, data),
+            **document.estimate_json(found, estimated),
             "seller": seller_json(data),
             "buyer": buyer_json(invoice.customer_key, data),
             "lines": lines,
@@ -109,24 +115,33 @@ async def _print(services: Services, found: Invoice, shown: int) -> None:
             rows.append((row, taxes.shown(row)))
     notes = await store.notes_of(invoice)
     balance = await store.balance(invoice.customer_key, invoice.currency)
-    _say(*head_lines(invoice), *party_lines(data), *stage_lines(invoice), "")
-    table(*row_columns(rows))
+    times = LocalTimes(await services.calendar(), invoice.zone)
+    _say(*head_lines(invoice, times), *party_lines(data), *stage_lines(invoice, times), "")
+    table(*row_columns(rows, times))
     if outcomes > shown:
         _say(f"… and {outcomes - shown} more outcomes; --rows {outcomes} shows them")
     _say("", *sum_lines(invoice, data.tax_rows, balance))
+    if (estimated := await document.estimate(services, found)) is not None:
+        _say("", *estimate_lines(estimated, times))
     if payments := await store.payments(invoice.id):
         _say("")
         table(PAYMENT_COLUMNS, listed_payments(invoice, payments))
     if notes:
         _say("")
-        table(NOTE_COLUMNS, listed_notes(notes))
+        table(NOTE_COLUMNS, listed_notes(notes, times))
 
 
-def show_note(note: CreditNote, as_document: bool) -> None:
+async def show_note(services: Services, note: CreditNote, as_document: bool) -> None:
     if as_document:
         as_json(credit_note_json(note))
     else:
-        _say(*note_lines(note))
+        _say(*note_lines(note, await note_times(services)))
+
+
+async def note_times(services: Services) -> LocalTimes:
+    """Return the times in the current billing time zone."""
+    calendar = await services.calendar()
+    return LocalTimes(calendar, calendar.rule_at(services.now_ms()).zone)
 
 
 def _say(*lines: str) -> None:

@@ -8,7 +8,7 @@ import click
 from witnd.app.errors import Refused
 from witnd.cli.console.texts import text
 from witnd.domain.values import instant
-from witnd.domain.values.period import Period, parse_period
+from witnd.domain.values.period_text import DateRange, parse_period
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,11 +25,11 @@ class _Instant(click.ParamType[int]):
             self.fail(f"{value!r} {wrong}", param, ctx)
 
 
-class _Period(click.ParamType[Period]):
+class _Period(click.ParamType[DateRange]):
     name = "period"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Period:
-        if isinstance(value, Period):
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> DateRange:
+        if isinstance(value, DateRange):
             return value
         try:
             return parse_period(str(value))

@@ -19,6 +19,7 @@ from witnd.domain.catalogue.seller import SELLER_KEY, Seller
 from witnd.domain.catalogue.tax import Tax
 from witnd.domain.pricing.ratecard import DIGITS, Price, RateCard
 from witnd.domain.pricing.recurring import Recurring
+from witnd.domain.values.local_day import DAY_MS, LARGEST_OFFSET_MS, day_number
 from witnd.domain.values.versions import CatalogueEntry, Versions, version_at, versions_at
 from witnd.domain.webhooks.notification import NotificationRule
 
@@ -265,7 +266,9 @@ class Catalogue:
 
     def _note_charges(self, since: int, recurring: Recurring | None) -> None:
         if recurring is not None:
-            first = max(since, recurring.first_start)
+            # Not later than the start in any time zone.
+            start = recurring.first_start
+            first = max(since, day_number(start) * DAY_MS - LARGEST_OFFSET_MS) if start else since
             self.first_charge = first if self.first_charge is None else min(self.first_charge, first)
 
     def _add_rule(self, entry: CatalogueEntry) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from witnd.domain.catalogue.buyer import BILLING, Buyer, read_billing
 from witnd.domain.catalogue.contract import read_own_terms
 from witnd.domain.pricing.ratecard import read_entries
-from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, Recurring, day_start, read_recurring
+from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, Recurring, read_recurring
 from witnd.domain.values.canonical import digest
 from witnd.domain.values.company import read_email
 from witnd.domain.values.fields import Table, field_path, short_repr
@@ -38,7 +38,7 @@ class Customer(Struct, frozen=True, kw_only=True):
 
     `terms` and `entries`, by agent, are None for customers without own terms or prices, and so is `recurring`.
     `billing`: the data of the buyer on documents, None without any.
-    `card_since`: the day (ms) from which fees of its card without a start apply; 0 if unknown.
+    `card_since`: the date from which fees of its card without a start apply; empty if unknown.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Customer(Struct, frozen=True, kw_only=True):
     entries: dict[str, OwnEntries] | None = None
     recurring: Recurring | None = None
     billing: Buyer | None = None
-    card_since: int = 0
+    card_since: str = ""
     archived: bool = False
 
     @classmethod
@@ -63,7 +63,7 @@ class Customer(Struct, frozen=True, kw_only=True):
             entries=_entries_by_agent(content.get("entries", ())),
             recurring=Recurring.from_content(content),
             billing=Buyer.from_content(content[BILLING]) if BILLING in content else None,
-            card_since=day_start(content[CARD_SINCE]) if CARD_SINCE in content else 0,
+            card_since=content.get(CARD_SINCE, ""),
             archived=archived,
         )
 

@@ -14,7 +14,8 @@ from witnd.domain.pricing.charge import CommitmentCharge, FeeCharge, PeriodCharg
 from witnd.domain.pricing.group import GroupKey
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.pricing.recurring import Commitment, Fee
-from witnd.domain.values.period import DAY_MS, Period, natural_days
+from witnd.domain.values.local_day import LocalDay
+from witnd.domain.values.period import Calendar, ChargedDays, Period
 
 _ZERO = Decimal(0)
 
@@ -40,18 +41,22 @@ class _Terms(NamedTuple):
     commitment: Commitment | None
 
 
-def period_charges(catalogue: Catalogue, customer_key: str, period: Period) -> dict[str, PeriodCharges]:
+def period_charges(
+    catalogue: Catalogue, customer_key: str, period: Period, calendar: Calendar
+) -> dict[str, PeriodCharges]:
     """Return the recurring fees and the commitment of a customer for a period, by currency.
 
     Without `prorate`, the terms in effect at the last millisecond apply in full. With it, each day has its part of the
-    amount in effect at its end. If versions disagree, the last one decides.
+    amount in effect at its end. If versions disagree, the last one decides. The calendar must have decided the period.
     """
     history = _terms_between(catalogue, customer_key, period.start, period.end)
+    days = calendar.charged_days(period) if history else ChargedDays((), 1)
     found: dict[str, PeriodCharges] = {}
     for currency in dict.fromkeys(terms.currency for terms in history):
         last = [terms for terms in history if terms.currency == currency][-1]
-        fees = [charge for key in _fee_keys(history, currency) if (charge := _fee(history, currency, key, period))]
-        commitment = _commitment(history, currency, period)
+        found_fees = [_fee(history, currency, key, period, days) for key in _fee_keys(history, currency)]
+        fees = [charge for charge in found_fees if charge is not None]
+        commitment = _commitment(history, currency, period, days)
         if fees or commitment is not None:
             found[currency] = PeriodCharges(last.card, currency, last.digits, tuple(fees), commitment)
     return found
@@ -61,24 +66,26 @@ def _fee_keys(history: Sequence[_Terms], currency: str) -> list[str]:
     return sorted({key for terms in history if terms.currency == currency for key in terms.fees})
 
 
-def _fee(history: Sequence[_Terms], currency: str, key: str, period: Period) -> FeeCharge | None:
+def _fee(history: Sequence[_Terms], currency: str, key: str, period: Period, charged: ChargedDays) -> FeeCharge | None:
     having = [terms for terms in history if terms.currency == currency and key in terms.fees]
     last = having[-1]
     fee = last.fees[key]
     if fee.prorate:
         days = []
-        for terms, day in _days(history, currency, period):
+        for terms, day in _terms_by_day(history, currency, charged):
             own = None if terms is None else terms.fees.get(key)
-            days.append(own.amount if own is not None and own.start.ms <= day else _ZERO)
-        amount = prorated(days, natural_days(period), last.digits)
-    elif last is history[-1] and fee.start.ms < period.end:
+            days.append(own.amount if own is not None and own.start.date <= day.date else _ZERO)
+        amount = prorated(days, charged.natural, last.digits)
+    elif last is history[-1] and fee.start.date <= period.last_day:
         amount = full(fee.amount, last.digits)
     else:
         return None
     return FeeCharge(key, fee.name, last.card, amount, fee.tax) if amount.amount else None
 
 
-def _commitment(history: Sequence[_Terms], currency: str, period: Period) -> CommitmentCharge | None:
+def _commitment(
+    history: Sequence[_Terms], currency: str, period: Period, charged: ChargedDays
+) -> CommitmentCharge | None:
     having = [terms for terms in history if terms.currency == currency and terms.commitment is not None]
     if not having:
         return None
@@ -86,14 +93,14 @@ def _commitment(history: Sequence[_Terms], currency: str, period: Period) -> Com
     terms = last.commitment
     assert terms is not None
     in_effect = at_end.commitment if at_end.currency == currency else None
-    if in_effect is not None and in_effect.start.ms >= period.end:
+    if in_effect is not None and in_effect.start.date > period.last_day:
         in_effect = None
     if terms.prorate:
         days = []
-        for own, day in _days(history, currency, period):
+        for own, day in _terms_by_day(history, currency, charged):
             one = None if own is None else own.commitment
-            days.append(one.minimum if one is not None and one.start.ms <= day else _ZERO)
-        minimum = prorated(days, natural_days(period), last.digits)
+            days.append(one.minimum if one is not None and one.start.date <= day.date else _ZERO)
+        minimum = prorated(days, charged.natural, last.digits)
     else:
         minimum = full(_ZERO if in_effect is None else in_effect.minimum, last.digits, is_minimum=True)
     # A cap is never prorated.
@@ -103,12 +110,14 @@ def _commitment(history: Sequence[_Terms], currency: str, period: Period) -> Com
     return CommitmentCharge(last.card, minimum, cap, terms.tax)
 
 
-def _days(history: Sequence[_Terms], currency: str, period: Period) -> list[tuple[_Terms | None, int]]:
-    """Return the start (ms) of each day of the period, with the terms in this currency at the end of that day."""
+def _terms_by_day(
+    history: Sequence[_Terms], currency: str, charged: ChargedDays
+) -> list[tuple[_Terms | None, LocalDay]]:
+    """Return each day of the period, with the terms in this currency at the end of that day."""
     starts = [terms.since for terms in history]
-    found: list[tuple[_Terms | None, int]] = []
-    for day in range(period.start, period.end, DAY_MS):
-        place = bisect_right(starts, day + DAY_MS - 1) - 1
+    found: list[tuple[_Terms | None, LocalDay]] = []
+    for day in charged.days:
+        place = bisect_right(starts, day.end - 1) - 1
         terms = history[place] if place >= 0 else None
         found.append((terms if terms is not None and terms.currency == currency else None, day))
     return found

@@ -14,7 +14,7 @@ from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.file import Item
 from witnd.domain.catalogue.seller import SELLER_KEY
 from witnd.domain.catalogue.versions.text import FieldDifference, differences, fields, line, text
-from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, day_text, with_start_days
+from witnd.domain.pricing.recurring import CARD_SINCE, COMMITMENT, FEES, with_start_days
 from witnd.domain.values import instant
 from witnd.domain.webhooks.notification import SECRET_PREFIX
 from witnd.domain.webhooks.rotation import OVERLAP
@@ -51,11 +51,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str]
 
 
-def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | None = None, now_ms: int = 0) -> Plan:
+def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | None = None, today: str = "") -> Plan:
     """Return the changes against the versions in effect at `at`, by default the last versions. `seed`: random bytes for
-    the secrets of new rules. `now_ms`: the server's clock, for fees and commitments without `starts`.
+    the secrets of new rules. `today`: the local date, for fees and commitments without `starts`.
     """
-    start_days = _StartDays(catalogue, items, now_ms)
+    start_days = _StartDays(catalogue, items, today)
     changes, differences, secrets = [], [], {}
     for item in items:
         old = catalogue.entry(item.kind, item.key, at)
@@ -77,12 +77,12 @@ class _StartDays:
     """Adds the days from which fees and commitments without `starts` are charged to the items of one change.
 
     A fee of a card is charged from the day on which it was written, and not before the day on which the customer was
-    assigned to the card. `now_ms`: the server's clock.
+    assigned to the card. `today`: the local date in the billing time zone.
     """
 
-    def __init__(self, catalogue: Catalogue, items: Sequence[Item], now_ms: int) -> None:
+    def __init__(self, catalogue: Catalogue, items: Sequence[Item], today: str) -> None:
         self._catalogue = catalogue
-        self._today = day_text(now_ms)
+        self._today = today
         self._written = {item.key for item in items if item.kind == "rate_card" and _charges(item.content)}
 
     def add_to(self, item: Item, old: Mapping[str, Any] | None) -> dict[str, Any]:

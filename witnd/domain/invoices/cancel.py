@@ -13,29 +13,29 @@ from witnd.domain.invoices.operations import (
     Series,
     Unchanged,
     amount_text,
-    end_of_day,
     invoice_label,
     note_for,
     reason_refusal,
 )
+from witnd.domain.values.local_day import LocalDay
 from witnd.domain.values.money import plus
 
 _ZERO: Final = Decimal(0)
 
 
-def void(invoice: Invoice, balance: Decimal, reason: str, series: Series, at: int) -> Decision:
+def void(invoice: Invoice, balance: Decimal, reason: str, series: Series, today: LocalDay) -> Decision:
     """Void an issued invoice: write its money off, and return the used balance to the customer. If it has taxes, a
-    credit note cancels it. `series` is that of credit notes, `at` the server's clock in ms."""
+    credit note cancels it. `series` is that of credit notes, `today` the local day."""
     if (wrong := reason_refusal(reason)) is not None:
         return wrong
     if invoice.status == "void":
         return Unchanged(invoice)
     if (wrong := _cancel_refusal(invoice, "voided")) is not None:
         return wrong
-    return replace(_cancelled(invoice, balance, reason, series, at), operation="void")
+    return replace(_cancelled(invoice, balance, reason, series, today), operation="void")
 
 
-def revise(invoice: Invoice, balance: Decimal, reason: str, series: Series, at: int) -> Decision:
+def revise(invoice: Invoice, balance: Decimal, reason: str, series: Series, today: LocalDay) -> Decision:
     """Void an issued invoice, and open a draft with the same rows as its next edition."""
     if (wrong := reason_refusal(reason)) is not None:
         return wrong
@@ -45,7 +45,7 @@ def revise(invoice: Invoice, balance: Decimal, reason: str, series: Series, at: 
         return Refusal(f"{invoice_label(invoice)} is void, so it cannot be revised", "its money is written off")
     if (wrong := _cancel_refusal(invoice, "revised")) is not None:
         return wrong
-    change = _cancelled(invoice, balance, reason, series, at)
+    change = _cancelled(invoice, balance, reason, series, today)
     draft = _next_edition(invoice)
     after = replace(change.after, revised_by=draft.id)
     return replace(change, operation="revise", after=after, draft=draft, made=draft.id)
@@ -61,6 +61,9 @@ def _next_edition(invoice: Invoice) -> Invoice:
         start=invoice.start,
         end=invoice.end,
         period=invoice.period,
+        zone=invoice.zone,
+        first_day=invoice.first_day,
+        last_day=invoice.last_day,
         lines=invoice.lines,
         unrated=invoice.unrated,
         subtotal=invoice.subtotal,
@@ -79,7 +82,7 @@ def _next_edition(invoice: Invoice) -> Invoice:
     )
 
 
-def _cancelled(invoice: Invoice, balance: Decimal, reason: str, series: Series, at: int) -> Change:
+def _cancelled(invoice: Invoice, balance: Decimal, reason: str, series: Series, today: LocalDay) -> Change:
     """Return the change that voids an invoice. With taxes, it has a credit note for the full total, which is applied
     in full, because the used balance is returned first."""
     note = None
@@ -106,9 +109,9 @@ def _cancelled(invoice: Invoice, balance: Decimal, reason: str, series: Series, 
         operation="void",
         before=invoice,
         after=after,
-        series=None if note is None else series.name_at(at),
+        series=None if note is None else series.name_on(today.date),
         first=series.first,
-        until=None if note is None else end_of_day(at),
+        until=None if note is None else today.end,
         balance=plus(balance, invoice.balance_used) if invoice.balance_used else None,
         note=note,
     )

@@ -15,7 +15,6 @@ from witnd.domain.invoices.operations import (
     Refusal,
     Series,
     amount_text,
-    end_of_day,
     invoice_label,
     note_for,
     reason_refusal,
@@ -32,6 +31,7 @@ from witnd.domain.invoices.tax import (
     tax_on,
 )
 from witnd.domain.values import instant
+from witnd.domain.values.local_day import LocalDay
 from witnd.domain.values.money import difference, exact_sum, minor_text, plain, plus, to_minor
 
 # Credits and caps are already negative.
@@ -59,12 +59,13 @@ def credit(
     balance: Decimal,
     series: Series,
     at: int,
+    today: LocalDay,
     table: TaxTable,
 ) -> Change | Refusal:
     """Credit rows of an invoice: as credit rows on a draft, with one credit note after issue.
 
-    `series` is the number series of credit notes, `at` the server's clock in ms, `table` the taxes of a draft if it
-    were issued now.
+    `series` is the number series of credit notes, `at` the server's clock in ms, `today` its local day, `table` the
+    taxes of a draft if it were issued now.
     """
     if (wrong := reason_refusal(reason)) is not None:
         return wrong
@@ -76,7 +77,7 @@ def credit(
         credits_.add(item, amount, reason)
     if invoice.status == "draft":
         return credits_.rows_change(table)
-    return credits_.note_change(reason, balance, series)
+    return credits_.note_change(reason, balance, series, today)
 
 
 class Credits:
@@ -111,10 +112,10 @@ class Credits:
             rows=tuple(self._rows),
         )
 
-    def note_change(self, reason: str, balance: Decimal, series: Series, id_: str | None = None) -> Change:
+    def note_change(self, reason: str, balance: Decimal, series: Series, today: LocalDay, id_: str = "") -> Change:
         """Return the change with a credit note of an issued invoice. `balance`: that of the customer before."""
         invoice = self._invoice
-        note = _credit_note(invoice, self.after, reason, tuple(self._rows), id_)
+        note = _credit_note(invoice, self.after, reason, tuple(self._rows), id_ or None)
         after = replace(
             self.after,
             revision=invoice.revision + 1,
@@ -126,9 +127,9 @@ class Credits:
             operation="note",
             before=invoice,
             after=with_payment_status(after),
-            series=series.name_at(self._at),
+            series=series.name_on(today.date),
             first=series.first,
-            until=end_of_day(self._at),
+            until=today.end,
             balance=plus(balance, note.to_balance) if note.to_balance else None,
             credited=self._credited,
             note=note,

@@ -55,8 +55,7 @@ class Row(Struct, frozen=True, kw_only=True):
     grade: str | None = None  # of an outcome, and of its credits
     tax: str | None = None  # its own tax key, if it is a recurring fee, commitment or manual line
     description: str | None = None  # of manual lines
-    # ms; of an outcome that was reversed before the end of its period, and of credits of reversed outcomes
-    reversed_at: int | None = None
+    reversed_at: int | None = None  # ms; of an outcome that was reversed within its period, and of credits for that
 
     @property
     def counted_unit(self) -> str | None:
@@ -79,9 +78,13 @@ class Invoice(Struct, frozen=True, kw_only=True):
     customer_key: str
     currency: str
     digits: int
+    # The period, as the calendar has it: a copy.
     start: int
     end: int
     period: str
+    zone: str  # the IANA name of its time zone
+    first_day: str  # local dates such as 2026-11-30
+    last_day: str
     lines: int  # outcome rows
     unrated: int  # outcome rows without an amount yet
     subtotal: Decimal  # the sum of the rows' amounts, without manual lines and credits
@@ -133,6 +136,11 @@ class Invoice(Struct, frozen=True, kw_only=True):
     def stage(self) -> str:
         """The status for people: a draft whose period has not closed is `open`."""
         return "open" if self.status == "draft" and not self.closed else self.status
+
+    @property
+    def billed_period(self) -> Period:
+        """Its period."""
+        return Period(self.start, self.end, self.period, self.zone, self.first_day, self.last_day)
 
     @property
     def manual_sum(self) -> Decimal:
@@ -202,6 +210,29 @@ class PaymentEntry(Struct, frozen=True, kw_only=True):
         return difference(self.amount, self.applied)
 
 
+class PeriodJson(Struct, frozen=True, kw_only=True):
+    """The period of an invoice, as in its head."""
+
+    period: str
+    period_start: str
+    period_end: str
+    time_zone: str
+    first_day: str
+    last_day: str
+
+
+def period_json(invoice: Invoice) -> dict[str, str]:
+    """Return the fields of `PeriodJson`."""
+    return {
+        "period": invoice.period,
+        "period_start": instant.render(invoice.start),
+        "period_end": instant.render(invoice.end),
+        "time_zone": invoice.zone,
+        "first_day": invoice.first_day,
+        "last_day": invoice.last_day,
+    }
+
+
 def invoice_id(customer_key: str, currency: str, period: Period) -> str:
     """Return the id of the first edition of an invoice."""
     return derived_id("invoice", customer_key, currency, instant.render(period.start))
@@ -217,6 +248,9 @@ def empty_invoice(customer_key: str, currency: str, digits: int, period: Period)
         start=period.start,
         end=period.end,
         period=period.kind,
+        zone=period.zone,
+        first_day=period.first_day,
+        last_day=period.last_day,
         lines=0,
         unrated=0,
         subtotal=Decimal(0),

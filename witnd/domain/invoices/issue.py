@@ -10,22 +10,19 @@ from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue_data import Exchange
 from witnd.domain.invoices.issue_terms import IssueTerms
 from witnd.domain.invoices.operations import (
-    DAY_MS,
     Change,
     Decision,
     Refusal,
     Series,
     Unchanged,
     amount_text,
-    date_ms,
-    date_text,
-    end_of_day,
     invoice_label,
     with_payment_status,
 )
 from witnd.domain.invoices.reversals import Reversed, credit_rows
 from witnd.domain.invoices.tax import available, reduced, tax_rows, tax_sum, untaxed
 from witnd.domain.values import instant
+from witnd.domain.values.local_day import LocalDay, day_number, day_text
 from witnd.domain.values.money import difference, plain, plus
 
 _NO_DATES: Final[Mapping[str, str]] = {}
@@ -38,6 +35,7 @@ def issue(
     at: int,
     terms: IssueTerms,
     *,
+    today: LocalDay,
     through: int | None = None,
     reversed_: Sequence[Reversed] = (),
     first_reversal: int | None = None,
@@ -48,10 +46,10 @@ def issue(
     """Issue a closed draft: fix its parties, taxes, total and dates, and pay as much of it as the customer's balance
     covers. If nothing remains due, it is paid.
 
-    `at` is the server's clock in ms. `date`: an earlier issue date than today. `exchange`: the exchange rate of its
-    tax. `last_dates`: the latest date in each series. `through`: all reversals that were accepted before this instant
-    (ms), by default the end of the period, are credited on the draft. `reversed_` are those that are not credited yet,
-    and `first_reversal` is the earliest of them, as the store has it now.
+    `at` is the server's clock in ms, `today` its day in the billing time zone. `date`: an earlier issue date than
+    today. `exchange`: the exchange rate of its tax. `last_dates`: the latest date in each series. `through`: all
+    reversals that were accepted before this instant (ms), by default the end of the period, are credited on the draft.
+    `reversed_` are those that are not credited yet, and `first_reversal` is the earliest of them, as the store has it.
     """
     if (settled := _status_decision(invoice, date, exchange)) is not None:
         return settled
@@ -60,18 +58,18 @@ def issue(
     earliest = reversed_[0].accepted_at if reversed_ else through
     if first_reversal is not None and first_reversal < min(earliest, through):
         return Refusal(f"outcomes on {invoice_label(invoice)} were reversed meanwhile", "retry")
-    name = series.name_on(date or date_text(at))
+    issued_on = date or _issue_date(invoice, today)
+    name = series.name_on(issued_on)
     table = terms.data.table
     correction = credit_rows(invoice, reversed_, at=at, table=table) if reversed_ else None
     corrected = invoice if correction is None else correction.after
-    wrong = _date_refusal(invoice, date, date_text(at), last_dates.get(name, "")) or _tax_refusal(corrected, terms)
+    wrong = _date_refusal(invoice, date, today.date, last_dates.get(name, "")) or _tax_refusal(corrected, terms)
     if wrong is not None:
         return wrong
     reduced_to_fit = replace(corrected, manual=reduced(corrected.taxed, table))
     rows = tax_rows(reduced_to_fit.taxed, table)
     total = plus(reduced_to_fit.net, tax_sum(rows))
     used = min(balance, total)
-    issued_on = date or date_text(at)
     after = replace(
         reduced_to_fit,
         revision=invoice.revision + 1,
@@ -81,7 +79,7 @@ def issue(
         balance_used=used,
         issued_through=through,
         issue_date=issued_on,
-        due_date=date_text(date_ms(issued_on) + terms.days * DAY_MS),
+        due_date=day_text(day_number(issued_on) + terms.days),
     )
     change = Change(
         operation="issue",
@@ -89,7 +87,7 @@ def issue(
         after=with_payment_status(after),
         series=name,
         first=series.first,
-        until=end_of_day(at),
+        until=today.end,
         balance=difference(balance, used),
         waits=False,
         is_pending=False,  # also without manual lines: they may have been removed
@@ -98,6 +96,11 @@ def issue(
     if correction is None:
         return change
     return replace(change, rows=correction.rows, credited=correction.credited, corrected=correction.corrected)
+
+
+def _issue_date(invoice: Invoice, today: LocalDay) -> str:
+    """Return today. After a change of the time zone, the last day of the period can come again."""
+    return max(today.date, invoice.last_day) if today.end > invoice.end else today.date
 
 
 def _status_decision(invoice: Invoice, date: str | None, exchange: Exchange | None) -> Decision | None:
@@ -126,7 +129,7 @@ def _date_refusal(invoice: Invoice, date: str | None, today: str, latest: str) -
     """Return why an issue date cannot be used, or None. `latest`: the latest date in the series."""
     if date is None:
         return None
-    last_day = date_text(invoice.end - 1)
+    last_day = invoice.last_day
     if date > today:
         return Refusal(f"the issue date {date} is in the future", f"use a date from {last_day} to {today}")
     if date < last_day:

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from witnd.domain.invoices.invoice import Invoice, Kind, Row, Status
+from witnd.domain.invoices.invoice import Invoice, Kind, Row, Status, period_json
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.invoices.tax import TaxRow, tax_sum
 from witnd.domain.values import instant
@@ -17,12 +17,12 @@ from witnd.domain.values.money import minor_text, plain
 
 
 class InvoiceJson(Struct, frozen=True, kw_only=True):
-    """The head of an invoice. `period_end` is the first instant after its period.
+    """The head of an invoice. `period_end` is the first instant after its period. All dates are those of `time_zone`.
 
     `total` = `subtotal` - `credited` + `tax`, and null until the invoice is issued. `due` = `total` - `balance_used` -
     `payments_applied` - `notes_applied`, and null for an open, draft or void invoice. `noted` is the amount of its
-    credit notes. Reversals that were accepted before `issued_through` are credited on it. Dates are those of UTC. A
-    revised invoice is void; `revised_by` is the id of the draft that replaces it, whose `revises` is its id.
+    credit notes. Reversals that were accepted before `issued_through` are credited on it. `revised_by` is the id of the
+    draft that replaces a revised invoice, and `revises` is the reverse.
     """
 
     id: str
@@ -34,6 +34,9 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
     period: str
     period_start: str
     period_end: str
+    time_zone: str
+    first_day: str
+    last_day: str
     lines: int
     unrated: int
     subtotal: str
@@ -78,8 +81,8 @@ class LineJson(Struct, frozen=True, kw_only=True):
     either. `description`, `quantity` and `unit_price` are those of a manual line. `tax` is the tax key of the line;
     null if it has none, and for caps and commitments that have the taxes of the lines that they act on.
     `repaired_at` is set if the outcome was on hold at its deadline: the line belongs to the period of the repair.
-    `reversed_at` is set if the outcome was reversed before the end of its period; `counted_unit`, the quantity that
-    counts for its price, is then 0. It is also set for credits of reversed outcomes.
+    `reversed_at` is set if the outcome was reversed within its period; the `counted_unit` of its price is then 0. It is
+    also set for credits of reversed outcomes.
     """
 
     id: str
@@ -142,9 +145,7 @@ def invoice_json(invoice: Invoice) -> InvoiceJson:
         closed=invoice.closed,
         customer_key=invoice.customer_key,
         currency=currency,
-        period=invoice.period,
-        period_start=instant.render(invoice.start),
-        period_end=instant.render(invoice.end),
+        **period_json(invoice),
         lines=invoice.lines,
         unrated=invoice.unrated,
         subtotal=minor_text(invoice.rows_sum, invoice.digits),
@@ -159,10 +160,10 @@ def invoice_json(invoice: Invoice) -> InvoiceJson:
         due=_amount(invoice.due, invoice.digits),
         issue_date=invoice.issue_date,
         due_date=invoice.due_date,
-        issued_at=_instant(invoice.issued_at),
-        issued_through=None if invoice.status == "draft" else _instant(invoice.issued_through),
-        paid_at=_instant(invoice.paid_at),
-        voided_at=_instant(invoice.voided_at),
+        issued_at=instant.optional(invoice.issued_at),
+        issued_through=None if invoice.status == "draft" else instant.optional(invoice.issued_through),
+        paid_at=instant.optional(invoice.paid_at),
+        voided_at=instant.optional(invoice.voided_at),
         reason=invoice.reason,
         edition=invoice.edition,
         revises=invoice.revises,
@@ -206,7 +207,7 @@ def credit_note_json(note: CreditNote) -> CreditNoteJson:
         total=minor_text(note.total, note.digits),
         applied=minor_text(note.applied, note.digits),
         reason=note.reason,
-        issued_at=_instant(note.issued_at),
+        issued_at=instant.optional(note.issued_at),
         lines=[_line(row, note.invoice, note.customer_key, note.currency) for row in note.rows],
     )
 
@@ -219,7 +220,7 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str, tax: str 
         outcome_key=row.outcome_key,
         customer_key=customer_key,
         agent_key=row.agent_key,
-        resolved_at=_instant(row.resolved_at),
+        resolved_at=instant.optional(row.resolved_at),
         unit=row.unit,
         counted_unit=row.counted_unit,
         price_per_unit=row.price_per_unit,
@@ -233,8 +234,8 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str, tax: str 
         working=row.working,
         corrects=row.corrects,
         reason=row.reason,
-        repaired_at=_instant(row.repaired_at),
-        reversed_at=_instant(row.reversed_at),
+        repaired_at=instant.optional(row.repaired_at),
+        reversed_at=instant.optional(row.reversed_at),
         grade=row.grade,
         tax=tax or row.tax,
         description=row.description,
@@ -245,7 +246,3 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str, tax: str 
 
 def _amount(amount: Decimal | None, digits: int) -> str | None:
     return None if amount is None else minor_text(amount, digits)
-
-
-def _instant(ms: int | None) -> str | None:
-    return None if ms is None else instant.render(ms)

@@ -16,6 +16,7 @@ from witnd.domain.invoices.tax import TaxRow, tax_sum
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, minor_text, plus
+from witnd.domain.values.period import HOUR
 
 # credit: credit rows before the invoice is issued. note: a credit note after that. reverse: of a payment.
 # adjust: of the discounts of an invoice whose period has closed. overdue: found by the schedule.
@@ -34,7 +35,6 @@ Operation: TypeAlias = Literal[
     "overdue",
 ]
 MAX_REASON_LENGTH: Final = 500
-DAY_MS: Final = 86_400_000
 
 
 class CreditNote(Struct, frozen=True, kw_only=True):
@@ -141,10 +141,6 @@ class Series(Struct, frozen=True, kw_only=True):
     name: str
     first: int = 1
 
-    def name_at(self, ms: int) -> str:
-        """Return its name at an instant, in UTC."""
-        return self.name_on(date_text(ms))
-
     def name_on(self, date: str) -> str:
         """Return its name on a date such as 2026-11-30."""
         return self.name.replace("{year}", date[:4])
@@ -187,21 +183,6 @@ def with_instants(change: Change, at: int) -> Invoice:
     return replace(change.after, **dict.fromkeys(change.timestamp_fields, at))
 
 
-def end_of_day(ms: int) -> int:
-    """Return the first instant (ms) of the next day in UTC."""
-    return ms - ms % DAY_MS + DAY_MS
-
-
-def date_text(ms: int) -> str:
-    """Return the date of an instant in UTC."""
-    return instant.render(ms)[:10]
-
-
-def date_ms(date: str) -> int:
-    """Return the first instant (ms) of a date in UTC."""
-    return instant.parse(f"{date}T00:00:00Z")
-
-
 def reason_refusal(reason: str) -> Refusal | None:
     """Return why a reason cannot be used, or None. It is printed on the invoice."""
     if not reason.strip():
@@ -217,8 +198,12 @@ def invoice_label(invoice: Invoice) -> str:
     """Return the invoice number, or a description of a draft."""
     if invoice.number is not None:
         return invoice.number
-    start, end = (instant.render(ms)[:10] for ms in (invoice.start, invoice.end))
-    return f"the draft of {invoice.customer_key} in {invoice.currency} from {start} to {end}"
+    days = f"from {invoice.first_day} to {invoice.last_day}"
+    if invoice.first_day == invoice.last_day:
+        days = f"of {invoice.first_day}"
+    if invoice.period == HOUR:
+        days = f"of the hour from {instant.render(invoice.start)}"
+    return f"the draft of {invoice.customer_key} in {invoice.currency} {days}"
 
 
 def amount_text(amount: Decimal, invoice: Invoice) -> str:

@@ -19,7 +19,6 @@ from witnd.domain.invoices.operations import (
     Refusal,
     Unchanged,
     amount_text,
-    date_text,
     invoice_label,
     with_payment_status,
 )
@@ -75,13 +74,8 @@ def refund_id(customer_key: str, index: int) -> str:
     return derived_id("refund", customer_key, str(index))
 
 
-def today(now_ms: int) -> str:
-    """Return the date with which due dates are compared, in UTC."""
-    return date_text(now_ms)
-
-
 def mark_overdue(invoice: Invoice, on: str, at: int) -> Decision:
-    """Record that an invoice is overdue on a date, once for each invoice. `at` is the server's clock in ms."""
+    """Record that an invoice is overdue on a local date, once for each invoice. `at` is the server's clock in ms."""
     if not invoice.is_awaited or invoice.due_date is None or invoice.due_date >= on:
         return Unchanged(invoice)
     after = replace(invoice, revision=invoice.revision + 1, overdue_at=at)

@@ -13,18 +13,21 @@ from msgspec.structs import replace
 
 from witnd.domain.invoices.credit import Credits, Item, creditable
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.operations import Change, Refusal, Series, date_text, reversal_note_id
+from witnd.domain.invoices.operations import Change, Refusal, Series, reversal_note_id
 from witnd.domain.invoices.tax import TaxTable
+from witnd.domain.values.local_day import LocalDay
 from witnd.domain.values.period import Period
 
 _ZERO: Final = Decimal(0)
 
 
 class Reversed(Struct, frozen=True, kw_only=True):
-    """A reversed outcome whose row is to be credited. `accepted_at`: the instant (ms) of the reversing event."""
+    """A reversed outcome whose row is to be credited. `accepted_at`: the instant (ms) of the reversing event, and
+    `accepted_on` its local date."""
 
     outcome_key: str
     accepted_at: int
+    accepted_on: str
     item: Item
 
 
@@ -54,6 +57,7 @@ def credit_note(
     balance: Decimal,
     series: Series,
     at: int,
+    today: LocalDay,
     table: TaxTable,
 ) -> Change:
     """Write one credit note for all outcomes of an issued invoice whose reversals were accepted in a period. The other
@@ -62,8 +66,8 @@ def credit_note(
     if not credits_:
         return _nothing(invoice, reversed_)
     id_ = reversal_note_id(invoice.id, period.start)
-    reason = f"outcomes reversed from {date_text(period.start)} to {date_text(period.end - 1)}"
-    change = credits_.note_change(reason, balance, series, id_)
+    reason = f"outcomes reversed from {period.first_day} to {period.last_day}"
+    change = credits_.note_change(reason, balance, series, today, id_)
     places = invoice.reversal_notes | {invoice.notes: period.start}
     return replace(change, after=replace(change.after, reversal_notes=places), corrected=_keys(reversed_))
 
@@ -74,7 +78,7 @@ def _credits(invoice: Invoice, reversed_: Sequence[Reversed], at: int, table: Ta
     for one in reversed_:
         left = creditable(found.after, one.item, table)
         if not isinstance(left, Refusal) and left > _ZERO:
-            found.add(one.item, left, f"outcome reversed on {date_text(one.accepted_at)}", one.accepted_at)
+            found.add(one.item, left, f"outcome reversed on {one.accepted_on}", one.accepted_at)
     return found
 
 

@@ -32,21 +32,21 @@ _ZERO: Final = Decimal(0)
 
 
 class Start(Struct, frozen=True):
-    """The first day (ms) that is charged. A default start of a card's terms is not before the day on which the customer
-    was assigned to the card."""
+    """The local date of the first day that is charged, such as 2026-11-30; empty for any day. A default start of a
+    card's terms is not before the day on which the customer was assigned to the card."""
 
-    ms: int
+    date: str
     is_default: bool
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Start":
         is_default = "starts" not in content
         day = content.get(WRITTEN) if is_default else content["starts"]
-        return cls(0 if day is None else day_start(day), is_default)
+        return cls(day or "", is_default)
 
-    def after(self, assigned: int) -> "Start":
-        """Return the start for a customer who was assigned to the card on a day (ms)."""
-        return Start(max(self.ms, assigned), is_default=True) if self.is_default else self
+    def after(self, assigned: str) -> "Start":
+        """Return the start for a customer who was assigned to the card on a date."""
+        return Start(max(self.date, assigned), is_default=True) if self.is_default else self
 
 
 class Fee(Struct, frozen=True, kw_only=True):
@@ -109,8 +109,8 @@ class Recurring(Struct, frozen=True):
             return None
         return cls(fees, None if commitment is None else Commitment.from_content(commitment))
 
-    def of_card(self, assigned: int) -> "tuple[dict[str, Fee], Commitment | None]":
-        """Return the terms of a card for a customer who was assigned to it on a day (ms)."""
+    def of_card(self, assigned: str) -> "tuple[dict[str, Fee], Commitment | None]":
+        """Return the terms of a card for a customer who was assigned to it on a date; empty if unknown."""
         if not assigned:
             return self.fees, self.commitment
         fees = {key: replace(fee, start=fee.start.after(assigned)) for key, fee in self.fees.items()}
@@ -120,20 +120,15 @@ class Recurring(Struct, frozen=True):
         return fees, commitment
 
     @property
-    def first_start(self) -> int:
-        """The earliest start (ms) of its fees and its commitment."""
-        starts = [fee.start.ms for fee in self.fees.values()]
-        return min(starts if self.commitment is None else [*starts, self.commitment.start.ms])
+    def first_start(self) -> str:
+        """The earliest start of its fees and its commitment."""
+        starts = [fee.start.date for fee in self.fees.values()]
+        return min(starts if self.commitment is None else [*starts, self.commitment.start.date])
 
 
-def day_start(day: str) -> int:
-    """Return the first instant (ms) of a date such as 2026-11-30. Raises ValueError."""
-    return instant.parse(f"{day}T00:00:00Z")
-
-
-def day_text(ms: int) -> str:
-    """Return the date of an instant."""
-    return instant.render(ms)[:10]
+def check_date(date: str) -> None:
+    """Check a date such as 2026-11-30. Raises ValueError."""
+    instant.parse(f"{date}T00:00:00Z")
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -200,7 +195,7 @@ def _options(table: Table) -> dict[str, Any]:
         try:
             if not isinstance(starts, str):
                 raise ValueError
-            day_start(starts)
+            check_date(starts)
         except ValueError:
             problem = f"is {short_repr(starts)}, which is not a date"
             table.refuse("starts", problem, 'write one such as "2026-11-30"')

@@ -50,6 +50,11 @@ def _day(date: str) -> int:
         raise ValueError(f"has an impossible date: the calendar has no day {date}") from None
 
 
+def optional(ms: int | None) -> str | None:
+    """Return the instant as text, or None."""
+    return None if ms is None else render(ms)
+
+
 def render(ms: int) -> str:
     """Return the instant as text in UTC with milliseconds."""
     return f"{_render_seconds(ms // 1000)}.{ms % 1000:03d}Z"

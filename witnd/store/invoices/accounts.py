@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from witnd.domain.invoices.operations import Refusal, date_text
+from witnd.domain.invoices.operations import Refusal
 from witnd.domain.invoices.payment import Received, Refund, refund_id, refund_refusal
 from witnd.domain.values.money import difference, plain
 from witnd.store.access.change_log import Change as Logged
@@ -20,6 +20,7 @@ from witnd.store.invoices.codec import RESTORE, finite
 from witnd.store.invoices.payment_codec import decode_refund, encode_refund
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
+from witnd.store.records import calendar
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.durability import Confirm
 from witnd.store.server.scripts import Script
@@ -134,7 +135,8 @@ class Accounts:
                 reads.hget(keys.balance, field)
                 reads.llen(keys.refunds(customer_key))
                 reads.hget(keys.refund_tokens(customer_key), token)
-                time, text, count, record = await reads.execute()
+                reads.hget(keys.state, calendar.FIELD)
+                time, text, count, record, periods = await reads.execute()
         balance = _amount(customer_key, currency, text)
         if record is not None:
             return await self._repeated(customer_key, int(record), balance)
@@ -148,7 +150,7 @@ class Accounts:
             currency=currency,
             digits=digits,
             amount=given.amount,
-            date=given.date or date_text(at),
+            date=given.date or calendar.calendar_or_first(periods).day_at(at).date,
             method=given.method,
             reference=given.reference,
             recorded_at=at,

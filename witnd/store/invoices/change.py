@@ -34,6 +34,7 @@ from witnd.store.invoices.payment_codec import decode_payment
 from witnd.store.journal.journal import RESTORE
 from witnd.store.journal.marks import series_numbers
 from witnd.store.keys import BillingKeys
+from witnd.store.records import calendar
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.durability import Confirm, nothing_to_confirm
 from witnd.store.server.scripts import Script
@@ -176,14 +177,16 @@ class Operations:
                 reads.lrange(keys.payments(id_), 0, -1)
                 reads.hget(keys.changes(id_), token)
                 reads.hgetall(keys.series_dates)
+                reads.hget(keys.state, calendar.FIELD)
                 reads.zrange(keys.pending_reversals(id_), 0, 0, withscores=True)
-                time, head, balance, credited, payments, record, dates, pending = await reads.execute()
+                time, head, balance, credited, payments, record, dates, periods, pending = await reads.execute()
         invoice = decode_invoice(id_, head) or new
         if invoice is None:
             return None
         return Snapshot(
             invoice=invoice,
             at=time[0] * 1000 + time[1] // 1000,
+            calendar=calendar.calendar_or_first(periods),
             balance_text=balance or b"",
             credited_texts={row: text or b"" for row, text in zip(rows, credited[1:], strict=True)},
             payments=tuple(map(decode_payment, payments)),

@@ -10,9 +10,11 @@ from msgspec.structs import asdict
 from witnd.domain.invoice_events import events_of
 from witnd.domain.invoices.ageing import due_day
 from witnd.domain.invoices.invoice import Invoice, PaymentEntry, Row, edition_id
-from witnd.domain.invoices.operations import Change, date_text
+from witnd.domain.invoices.operations import Change
 from witnd.domain.invoices.payment import payment_id
+from witnd.domain.values.local_day import LocalDay
 from witnd.domain.values.money import plain
+from witnd.domain.values.period import Calendar
 from witnd.store.access.change_log import Change as Logged
 from witnd.store.access.change_log import encode_change
 from witnd.store.errors import DamagedInvoice
@@ -42,6 +44,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     invoice: Invoice
     at: int  # the server's clock, ms
+    calendar: Calendar
     balance_text: bytes
     credited_texts: Mapping[str, bytes]  # of the requested rows
     payments: tuple[PaymentEntry, ...]
@@ -49,6 +52,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     last_dates: Mapping[str, str] = {}  # the latest date in each series of numbers
     is_new: bool = False  # the invoice does not exist yet
     first_reversal: int | None = None  # the earliest reversal (ms) that is not credited yet
+
+    @property
+    def today(self) -> LocalDay:
+        """The local day in the billing time zone."""
+        return self.calendar.day_at(self.at)
 
     @property
     def balance(self) -> Decimal:
@@ -135,7 +143,7 @@ def change_arguments(
         series,
         known,
         change.first,
-        change.date or date_text(snapshot.at),
+        _document_date(snapshot, change),
         "" if change.date is None else "1",
         "" if note is None else note.id,
         *_counted(change.timestamp_fields),
@@ -158,6 +166,12 @@ def change_arguments(
         _CHOICE[_awaited(change)],
         *_counted([event_head(event) for event in events_of(change)]),
     ]
+
+
+def _document_date(snapshot: Snapshot, change: Change) -> str:
+    """Return the date of the document that a change numbers."""
+    is_issue = change.operation == "issue" and change.after.issue_date is not None
+    return change.after.issue_date or "" if is_issue else snapshot.today.date
 
 
 def _awaited(change: Change) -> bool | None:

@@ -23,6 +23,7 @@ from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.log.reader import append_control, entry_id
 from witnd.store.partition import commit
 from witnd.store.partition.commit import Commit
+from witnd.store.records import calendar
 from witnd.store.records.line_position import (
     REMEDY,
     START,
@@ -47,13 +48,13 @@ ANSWER_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
 
 
-def decode_calendar(fields: StateFields) -> Calendar | None:
+def stored_calendar(fields: StateFields) -> Calendar | None:
     """Return the calendar of periods from the biller's state."""
-    text = fields.text("calendar")
+    text = fields.text(calendar.FIELD)
     try:
-        return None if text is None else msgspec.json.decode(text, type=Calendar)
+        return None if text is None else calendar.decode_calendar(text.encode())
     except msgspec.MsgspecError as wrong:
-        raise fields.damage("calendar", f"cannot be read ({wrong})") from wrong
+        raise fields.damage(calendar.FIELD, f"cannot be read ({wrong})") from wrong
 
 
 class LedgerState(NamedTuple):
@@ -128,7 +129,7 @@ class Ledger:
         return LedgerState(
             sequence=fields.number("seq"),
             read=fields.positions(),
-            calendar=decode_calendar(fields),
+            calendar=stored_calendar(fields),
             closed_to=fields.number("closed_to"),
             charged_to=fields.number("charged_to"),
             closing=fields.text("closing") or None,

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from decimal import Decimal
 from typing import Final, TypeVar, cast
 
-import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, invoice_id
 from witnd.domain.invoices.operations import CreditNote, note_ids
 from witnd.domain.invoices.payment import Payment, payments_of
-from witnd.domain.values.period import Calendar
+from witnd.domain.values.period import LONGEST_PERIOD_MS, Calendar
+from witnd.domain.values.period_text import DateRange
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.accounts import Accounts
 from witnd.store.invoices.change import Operations
@@ -25,6 +25,7 @@ from witnd.store.invoices.rows import Rows
 from witnd.store.issued_documents import StoredDocuments
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
+from witnd.store.records.calendar import FIELD, decode_calendar
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.durability import Confirm, nothing_to_confirm
 
@@ -33,14 +34,11 @@ PAGE: Final = 200
 IDS_PAGE: Final = 1000
 # A search for rare invoices must still end; the cursor leads to the rest.
 LOOKED_AT_MAX: Final = 100_000
-# A month, in ms: the longest time from the start of a period to an instant in it.
-LONGEST_PERIOD_MS: Final = 31 * 86_400_000
 
 _ID: Final = re.compile("[0-9a-f]{64}")
 _PREFIX: Final = re.compile("[0-9a-f]{6,63}")
 
 Document = TypeVar("Document", Invoice, CreditNote)
-_calendar = msgspec.json.Decoder(Calendar).decode
 
 
 class InvoiceFilter(Struct, frozen=True, kw_only=True):
@@ -49,8 +47,7 @@ class InvoiceFilter(Struct, frozen=True, kw_only=True):
     customer: str | None = None
     currency: str | None = None
     stages: frozenset[str] = frozenset()  # `Invoice.stage`
-    begins_from: int | None = None  # the period's start
-    begins_before: int | None = None
+    dates: DateRange | None = None  # local dates that contain the period's first day; a single day lies in the period
     around: int | None = None  # an instant in the period
 
     def matches(self, invoice: Invoice) -> bool:
@@ -58,6 +55,7 @@ class InvoiceFilter(Struct, frozen=True, kw_only=True):
             self.customer in (None, invoice.customer_key)
             and self.currency in (None, invoice.currency)
             and (not self.stages or invoice.stage in self.stages)
+            and (self.dates is None or self.dates.selects(invoice.first_day, invoice.last_day))
             and (self.around is None or invoice.start <= self.around < invoice.end)
         )
 
@@ -66,7 +64,9 @@ class InvoiceFilter(Struct, frozen=True, kw_only=True):
         """The greatest and the least start of the period, for a search by descending score."""
         if self.around is not None:
             return str(self.around), self.around - LONGEST_PERIOD_MS
-        return "+inf" if self.begins_before is None else f"({self.begins_before}", self.begins_from or 0
+        if self.dates is not None:
+            return self.dates.start_bounds
+        return "+inf", 0
 
 
 class Ambiguous(ValueError):  # noqa: N818
@@ -135,7 +135,7 @@ class Invoices(Operations):
     async def of_outcome(self, customer_key: str, currency: str, billed_at: int) -> Invoice | None:
         """Return the newest edition of the invoice of the period in which an outcome was billed, or None."""
         calendar = await self.calendar()
-        if calendar is None:
+        if calendar is None or billed_at >= calendar.until:
             return None
         found = await self.get(invoice_id(customer_key, currency, calendar.period_at(billed_at)))
         return None if found is None else await self.newest_edition(found)
@@ -155,8 +155,8 @@ class Invoices(Operations):
     async def calendar(self) -> Calendar | None:
         """Return the calendar of periods, or None before the first invoice."""
         with redis_errors():
-            raw = cast("bytes | None", await self._client.hget(self._keys.state, "calendar"))
-        return None if raw is None else _calendar(raw)
+            raw = cast("bytes | None", await self._client.hget(self._keys.state, FIELD))
+        return None if raw is None else decode_calendar(raw)
 
     async def balance(self, customer_key: str, currency: str) -> Decimal:
         """Return the customer's unused credit."""

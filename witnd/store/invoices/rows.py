@@ -107,6 +107,11 @@ class Rows:
                 break
         return found
 
+    async def of_partition(self, invoice: Invoice, partition: int, start: int, most: int) -> list[Row]:
+        """Return outcomes of an open draft from one partition, from an index on."""
+        name = self._keys.rows(invoice.id, partition)
+        return [decode_row(record) for record in await self.page(invoice, name, start, most)]
+
     async def find(self, invoice: Invoice, id_: str) -> Row | None:
         """Return the row with an id, credits included."""
         async for row in self.of_invoice(invoice):

@@ -26,7 +26,7 @@ class RefundPage(Struct, frozen=True, kw_only=True):
 
 
 class RefundIn(PaymentIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A refund. `date` is when it was paid back; default: today in UTC. `currency` is needed if the customer has
+    """A refund. `date` is when it was paid back; default: today. `currency` is needed if the customer has
     several balances."""
 
     currency: str | None = None

@@ -24,7 +24,7 @@ from witnd.web.http.route import Call, route
 
 
 class PaymentIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A payment. `date` is when it arrived; default: today in UTC."""
+    """A payment. `date` is when it arrived; default: today."""
 
     amount: str
     date: str | None = None

@@ -39,7 +39,8 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "schedule": "The delays between delivery attempts.",
     },
     "billing": {
-        "period": "The period of an invoice: a month, week or day in UTC.",
+        "period": "The period of an invoice: a month, week or day in the billing time zone, or an hour in UTC.",
+        "time_zone": "The IANA time zone of periods, and of the dates on invoices.",
         "grace": "How long drafts of a closed period wait for review before they are issued automatically.",
         "issue": "Whether invoices are issued automatically (auto) or by you (manual).",
         "zero_invoices": "Whether invoices with a total of zero are issued automatically.",

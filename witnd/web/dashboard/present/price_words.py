@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from witnd.billing.export import wording
 from witnd.domain.pricing.ratecard import FLAT, Price, RateCard
-from witnd.domain.pricing.recurring import Commitment, Fee, Recurring, Start, day_text
+from witnd.domain.pricing.recurring import Commitment, Fee, Recurring, Start
 
 
 def price_lines(price: Price) -> list[str]:
@@ -68,5 +68,5 @@ def _commitment_text(commitment: Commitment, digits: int) -> str:
 
 def _conditions(start: Start, tax: str | None, *, by_days: bool) -> str:
     parts = [", by days"] if by_days else []
-    parts += [f", from {day_text(start.ms)}"] if start.ms else []
+    parts += [f", from {start.date}"] if start.date else []
     return "".join([*parts, *([] if tax is None else [f", tax {tax}"])])

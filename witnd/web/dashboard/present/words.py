@@ -4,7 +4,7 @@ Those that return markup escape their input.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from witnd.billing.export import wording
 from witnd.billing.export.wording import group_digits, minute
 from witnd.domain.values import instant
+from witnd.domain.values.period import Period
 
 NOTHING: Final = "–"
 MARK: Final = "~"
@@ -80,9 +81,21 @@ def until(at: str | int | None) -> str:
     return Markup('<time datetime="{}" title="{}" data-until>{} UTC</time>').format(exact, _tip(exact), minute(ms))
 
 
-def days(start: str, after: str) -> str:
+class Billed(Protocol):
+    """Something with a billing period, in the form of the API."""
+
+    period: str
+    period_start: str
+    period_end: str
+    time_zone: str
+    first_day: str
+    last_day: str
+
+
+def days(one: Billed) -> str:
     """A billing period: `1 – 31 October 2026 (UTC)`."""
-    return wording.days(instant.parse(start), instant.parse(after))
+    bounds = instant.parse(one.period_start), instant.parse(one.period_end)
+    return wording.period(Period(*bounds, one.period, one.time_zone, one.first_day, one.last_day))
 
 
 def money(amount: str | None, currency: str | None) -> str:

@@ -125,7 +125,7 @@ async def show_customer(request: PageRequest) -> Answer:
             # Those with own terms that are on the page have a link beside them.
             "agents": sorted(known.agents(at).keys() - {content["agent"] for content in terms[:PRICES]}),
             "outcomes": outcomes.data,
-            "invoices": rows_of(await exports.papers(services), bills)[0],
+            "invoices": rows_of(await exports.papers(services), bills, services.config.billing.time_zone)[0],
             "ageing": await ageing.report(services, customer_key=key),
             "balances": await balances.balances(services, key),
             "refunds": (await balances.refunds(services, key, NEWEST, None)).data,

@@ -113,7 +113,7 @@ def _line(one: Planned | Result, shelf: InvoiceDocuments) -> dict[str, Any]:
         "id": one.item.id,
         "invoice": invoice,
         "customer": customer,
-        "period": "" if invoice is None else period_of(invoice),
+        "period": "" if invoice is None else period_of(invoice, ""),
         "problem": one.problem,
     }
     if isinstance(one, Planned):

@@ -16,7 +16,7 @@ from witnd.billing.export import wording
 from witnd.billing.export.bill import Bill
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.money import minor_text
-from witnd.domain.values.period import Calendar, Period
+from witnd.domain.values.period import HOUR
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.reads import InvoiceFilter
 from witnd.store.page import Page
@@ -78,7 +78,8 @@ async def list_invoices(request: PageRequest) -> Answer:
         if not problems:
             raise
         found = Page([], None)
-    rows, unreadable = rows_of(await exports.papers(request.services), found)
+    zone = request.services.config.billing.time_zone
+    rows, unreadable = rows_of(await exports.papers(request.services), found, zone)
     files = {
         (form, what): link("invoices", "export", **asked, format=form, what=what)
         for form in ("csv", "jsonl")
@@ -88,6 +89,7 @@ async def list_invoices(request: PageRequest) -> Answer:
         "invoices/invoices.html",
         {
             "found": rows,
+            "zone": zone,
             "bulk": [one for one in (_issuing(rows), _paying(rows)) if one.rows] if request.may_bill else [],
             "unreadable": unreadable,
             "ageing": None if problems or "after" in request.query else await _ageing(request),
@@ -125,12 +127,13 @@ def name_of(invoice: Invoice) -> str:
     return invoice.number or invoice.id
 
 
-def period_of(invoice: Invoice) -> str:
-    """`November 2026`, or its days, where it is clear that they are those of UTC."""
-    month = Calendar.of("month").period_at(invoice.start)
-    if month == Period(invoice.start, invoice.end, invoice.period):
-        return wording.month(invoice.start)
-    return wording.dates(invoice.start, invoice.end)
+def period_of(invoice: Invoice, zone: str) -> str:
+    """`November 2026`, or its days. Without the time zone, if it is `zone`."""
+    if invoice.zone != zone or invoice.period == HOUR:
+        return wording.period(invoice.billed_period)
+    if invoice.period == "month" and invoice.first_day.endswith("-01"):
+        return wording.month(invoice.first_day)
+    return wording.period_days(invoice.billed_period)
 
 
 async def _ageing(request: PageRequest) -> AgeingReport:
@@ -139,18 +142,19 @@ async def _ageing(request: PageRequest) -> AgeingReport:
     return await ageing.report(request.services, customer_key=asked.customer, currency=asked.currency)
 
 
-def rows_of(shelf: InvoiceDocuments, found: Page[Invoice]) -> tuple[list[InvoiceRow], list[str]]:
-    """Return the rows of a page, and the ids of the invoices that cannot be read."""
+def rows_of(shelf: InvoiceDocuments, found: Page[Invoice], zone: str) -> tuple[list[InvoiceRow], list[str]]:
+    """Return the rows of a page, and the ids of the invoices that cannot be read. `zone`: the billing time zone, which
+    the rows do not name."""
     rows, unreadable = [], list(found.unreadable)
     for invoice in found.data:
         try:
-            rows.append(_row(shelf.bill(invoice)))
+            rows.append(_row(shelf.bill(invoice), zone))
         except DamagedInvoice:
             unreadable.append(invoice.id)
     return rows, unreadable
 
 
-def _row(bill: Bill) -> InvoiceRow:
+def _row(bill: Bill, zone: str) -> InvoiceRow:
     invoice = bill.invoice
     due = None if invoice.status == "draft" else invoice.due or Decimal(0)
     item = Item(id=invoice.id, revision=invoice.revision, total=bill.total if due is None else due)
@@ -159,7 +163,7 @@ def _row(bill: Bill) -> InvoiceRow:
         name=name_of(invoice),
         number=invoice.number,
         stage=invoice.stage,
-        period=period_of(invoice),
+        period=period_of(invoice, zone),
         customer_key=invoice.customer_key,
         customer_name=bill.customer_name,
         currency=invoice.currency,

@@ -8,8 +8,8 @@ from msgspec import Struct
 from witnd.app.daemon_services import DaemonServices
 from witnd.app.invoices.document import InvoiceInFull
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.operations import date_ms
 from witnd.domain.values import instant
+from witnd.domain.values.local_day import DAY_MS, day_number
 from witnd.web.dashboard.present.words import link
 
 # Payments, reversals and credit notes among the steps; their own lists have all.
@@ -33,17 +33,16 @@ class Step(Struct, frozen=True, kw_only=True):
     counts_down: bool = False
 
 
-def steps_of(services: DaemonServices, invoice: Invoice, full: InvoiceInFull) -> list[Step]:
-    """Return the steps in the order of their instants; what has no instant yet comes last."""
+def steps_of(services: DaemonServices, invoice: Invoice, full: InvoiceInFull, today: str) -> list[Step]:
+    """Return the steps in the order of their instants; what has no instant yet comes last. `today`: the local date."""
     entries = sorted(_entries(full), key=lambda step: step.at)
     # A payment comes before the step in which it paid the invoice, also in the same millisecond.
-    found = sorted([*entries[-ENTRIES_MAX:], *_life(services, invoice)], key=lambda step: step.at)
+    found = sorted([*entries[-ENTRIES_MAX:], *_life(services, invoice, today)], key=lambda step: step.at)
     return [*found, *_unknown(services, invoice)]
 
 
-def _life(services: DaemonServices, invoice: Invoice) -> Iterator[Step]:
+def _life(services: DaemonServices, invoice: Invoice, today: str) -> Iterator[Step]:
     """What happens once to an invoice."""
-    now = services.now_ms()
     if invoice.opened_at is None:
         yield Step(code="opened", name="Opened", at=invoice.start, note="when its period began")
     else:
@@ -67,19 +66,19 @@ def _life(services: DaemonServices, invoice: Invoice) -> Iterator[Step]:
         note = "" if dated is None else f"dated {dated}"
         yield Step(code="issued", name=f"Issued as {invoice.number}", at=invoice.issued_at, note=note, tone="open")
     if invoice.due_date is not None and invoice.status != "void":
-        yield _due(invoice, invoice.due_date, now)
+        yield _due(invoice, invoice.due_date, today)
     if invoice.paid_at is not None:
         yield Step(code="paid", name="Paid", at=invoice.paid_at, tone="good")
     if invoice.voided_at is not None:
         yield _voided(invoice, invoice.voided_at)
 
 
-def _due(invoice: Invoice, date: str, now: int) -> Step:
-    late = days_late(date, now) if invoice.due else 0
+def _due(invoice: Invoice, date: str, today: str) -> Step:
+    late = days_late(date, today) if invoice.due else 0
     return Step(
         code="due-date",
         name="Due" if late <= 0 else "Due, overdue",
-        at=max(date_ms(date), invoice.issued_at or 0),  # it may be issued with an earlier date
+        at=max(day_number(date) * DAY_MS, invoice.issued_at or 0),  # it may be issued with an earlier date
         date=date,
         note="" if late <= 0 else f"{late} {'day' if late == 1 else 'days'} ago, not paid",
         tone="bad" if late > 0 else "",
@@ -87,9 +86,9 @@ def _due(invoice: Invoice, date: str, now: int) -> Step:
     )
 
 
-def days_late(date: str, now: int) -> int:
+def days_late(date: str, today: str) -> int:
     """Return how many days ago a due date was; below 1: it is not over."""
-    return (date_ms(instant.render(now)[:10]) - date_ms(date)) // 86_400_000
+    return day_number(today) - day_number(date)
 
 
 def _voided(invoice: Invoice, at: int) -> Step:

@@ -39,7 +39,8 @@ class FeePeriods:
     def next_end(self, calendar: Calendar) -> int | None:
         """Return the end of the next period in which a customer can owe a fee or commitment."""
         first = self._catalogue.first_charge
-        return None if first is None else calendar.period_at(max(first, self.charged_to)).end
+        at = self.charged_to if first is None else max(first, self.charged_to)
+        return None if first is None or at >= calendar.until else calendar.period_at(at).end
 
     async def create_drafts(self, calendar: Calendar, until: int) -> None:
         """Create the missing drafts of all periods that end by `until`."""
@@ -49,7 +50,7 @@ class FeePeriods:
             for place, customer in enumerate(self._catalogue.keys("customer")):
                 if place % CUSTOMERS_PER_TURN == 0:
                     await asyncio.sleep(0)
-                waiting += due_drafts(self._catalogue, customer, period)
+                waiting += due_drafts(self._catalogue, customer, period, calendar)
                 if len(waiting) >= STEP_DRAFTS:
                     await self._write(waiting)
                     waiting = []
@@ -69,9 +70,9 @@ class FeePeriods:
         self.charged_to = charged_to or self.charged_to
 
 
-def due_drafts(catalogue: Catalogue, customer: str, period: Period) -> list[Invoice]:
+def due_drafts(catalogue: Catalogue, customer: str, period: Period, calendar: Calendar) -> list[Invoice]:
     """Return an empty draft for each currency in which a customer owes a fee or commitment for a period."""
-    charges = period_charges(catalogue, customer, period)
+    charges = period_charges(catalogue, customer, period, calendar)
     return [empty_invoice(customer, due.currency, due.digits, period) for due in charges.values() if due.is_due]
 
 
