@@ -1,6 +1,6 @@
 """The IANA time zone data of this host: that of the system, else of the package `tzdata`.
 
-Only decisions about the future read it. What was decided is stored, because hosts can have different data.
+It is read only to decide future periods. Decided periods are stored, because hosts can have different data.
 """
 
 from datetime import datetime
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from witnd.domain.values.fields import short_repr
 from witnd.domain.values.local_day import OffsetAt
 
-# Not zones: the first depends on the host, and the others are for programs that need some zone.
+# Not zones: the first depends on the host, and the others are for programs that require a zone name.
 _NOT_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})
 
 
@@ -43,7 +43,7 @@ def check_zone(name: str) -> str:
     except UnknownZone:
         near = get_close_matches(name, zone_names(), 1)
         remedy = f"did you mean {near[0]}?" if near else "write one such as UTC or Europe/Berlin"
-        raise ValueError(f"is {short_repr(name)}, which is no IANA time zone known here; {remedy}") from None
+        raise ValueError(f"is {short_repr(name)}, which is not an IANA time zone of this host; {remedy}") from None
     return name
 
 

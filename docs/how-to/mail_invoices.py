@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 from standardwebhooks import Webhook, WebhookVerificationError
 
 MAX_BODY_BYTES = 1 << 20
-# witnd waits 20 s for an answer. All steps together must take less.
+# witnd waits 20 s for a response. All steps together must take less.
 SECONDS = 6
 
 

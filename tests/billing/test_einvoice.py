@@ -92,7 +92,7 @@ def check_sums(content: EInvoice, *expected: Decimal | None) -> None:
         assert [Decimal(one) for one in all_of(written, f"{CBC}{name}")] == [amount], name
 
 
-async def test_rows_become_lines_with_a_price_if_they_have_one() -> None:
+async def test_rows_with_one_price_become_lines_with_that_price() -> None:
     one = taxed(MANUAL, reduced=REDUCED, export=EXPORT)
     lines = {line.name: line for line in (await invoice_content(one)).lines}
     ticket = lines["Support agent: ticket-0003"]
@@ -179,7 +179,7 @@ def data_of(terms: TaxTerms | None, seller: dict[str, object] | None, buyer: dic
         ("standard", {}, {}, "KWD", ["currency"]),
     ],
 )
-def test_what_an_invoice_lacks_is_named(
+def test_missing_fields_are_named(
     terms: str | None, seller: dict[str, object], buyer: dict[str, object], currency: str, expected: list[str]
 ) -> None:
     known = TERMS | OUTSIDE | {"no-note": TaxTerms(name="Exempt", category="E", rate=Decimal(0))}
@@ -195,7 +195,7 @@ def test_categories_that_cannot_be_combined() -> None:
     assert [one.path for one in lacks(data, rows, "EUR", 2)] == ["tax_rows"]
 
 
-def test_an_exchange_rate_is_missed_and_not_required() -> None:
+def test_a_missing_exchange_rate_is_reported_and_not_required() -> None:
     data = data_of(TERMS["standard"], {}, {})
     [found] = lacks(data, data.tax_rows, "USD", 2)
     assert (found.path, found.is_required) == ("exchange_rate", False)

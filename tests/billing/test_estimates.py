@@ -140,7 +140,7 @@ arrivals = st.lists(st.lists(st.lists(outcomes, max_size=5), min_size=2, max_siz
     st.sampled_from(({}, {"fees": [{"key": "base", "amount": "9.50", "starts": "2020-01-01"}]})),
     st.lists(st.lists(st.integers(0, 99), max_size=2), min_size=4, max_size=4),
 )
-def test_an_estimate_is_what_the_close_would_make(
+def test_an_estimate_equals_the_closed_invoice(
     prices: list[dict[str, Any]],
     steps: list[list[list[tuple[int, str, int]]]],
     terms: dict[str, Any],
@@ -243,7 +243,7 @@ def test_a_draft_with_too_many_alternations_has_no_estimate() -> None:
         assert estimated(Estimates(lists, 1), lists.head, of, 0) is None
 
 
-def test_what_is_no_open_invoice_has_no_estimate() -> None:
+def test_only_an_open_invoice_has_an_estimate() -> None:
     of, [price, _] = known([FLAT])
     lists = Lists(1)
     lists.lists[0].append(priced_row(1, price, "3", NOVEMBER.start))

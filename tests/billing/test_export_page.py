@@ -414,7 +414,7 @@ async def test_a_credit_note_says_what_is_given_back_and_for_what() -> None:
         ("2026-11-23", "2026-11-23", "UTC", "23 November 2026 (UTC)"),
     ],
 )
-def test_a_period_is_told_with_its_last_day(first: str, last: str, zone: str, words: str) -> None:
+def test_a_period_is_written_with_its_last_day(first: str, last: str, zone: str, words: str) -> None:
     one = replace(samples()["flat"].invoice, first_day=first, last_day=last, zone=zone)
     assert wording.period(one.billed_period) == words
 

@@ -64,6 +64,6 @@ async def test_nothing_is_loaded() -> None:
     assert not PdfReader(io.BytesIO(made)).attachments
 
 
-async def test_a_process_that_fails_says_why() -> None:
+async def test_a_failed_process_reports_why() -> None:
     with pytest.raises(PdfFailed, match="ended with 1: ValueError"):
         await make_pdf(replace(JOB, id="not-hex"))

@@ -258,7 +258,7 @@ def test_a_result_that_is_unreadable_is_found(deployment: Deployment) -> None:
     assert ("", f"line {id_.decode()}") in differences(deployment)
 
 
-def test_deliveries_are_those_of_the_rules_in_force(deployment: Deployment) -> None:
+def test_deliveries_are_those_of_the_rules_in_effect(deployment: Deployment) -> None:
     work(deployment)
     id_ = delivery_id(rule_id("crm"), "ticket-0001", "outcome_succeed")
     outbox = f"witn:{{0}}:outbox:{rule_id('crm')}"

@@ -159,7 +159,7 @@ def rewritten(
         deployment.call("XADD", key, id_, "data", json.dumps(one))
 
 
-def test_deliveries_are_those_of_the_rules_in_force(deployment: Deployment) -> None:
+def test_deliveries_are_those_of_the_rules_in_effect(deployment: Deployment) -> None:
     work(deployment)
     id_ = delivery_id(rule_id("credits"), KEY, "outcome_reversed")
     row = deployment.call("HGET", "witn:{0}:deliveries", id_)

@@ -39,7 +39,7 @@ def test_an_export_is_applied_without_a_change(terminal: Terminal) -> None:
     assert terminal.apply(exported).stdout.endswith("no changes\n")
 
 
-def test_all_mistakes_are_told_by_check_and_by_apply(terminal: Terminal) -> None:
+def test_check_and_apply_report_all_mistakes(terminal: Terminal) -> None:
     wrong = FILE.replace("604800", "0").replace('["refunded", ', '["refunded", "refunded", ')
     for refused in (checked(terminal.directory, wrong), terminal.apply(wrong)):
         assert refused.exit_code == 2
@@ -72,7 +72,7 @@ def test_an_explanation_ends_with_the_event_that_reversed(lived: Deployment) -> 
     assert text.startswith("ticket-0001: confirmed\nConfirmed, because ")
     assert f"\nReversed at 2001-09-09T01:48:20.000Z by `refunded` (event {ENTRY}), before the window ended at " in text
     assert "a credit of 1.00 EUR offsets the line on the same invoice." in text
-    assert "reversed   within 10 min by refunded, withdrawn" in text
+    assert "reversal   within 10 min by refunded, withdrawn" in text
     story, event = text.index("1. 2001-09-09"), text.index("2001-09-09T01:48:20.000Z  refunded  (value 5")
     assert story < event < text.index("line       ")
     assert f"   entry {ENTRY}, reversed; " in text

@@ -306,7 +306,7 @@ class TaxedInvoice(Invoice):
             return
         self._write_note(before[1])
 
-    def reverse(self, ids: Iterable[str]) -> list[tuple[str, Fraction]]:
+    def reverse_outcomes(self, ids: Iterable[str]) -> list[tuple[str, Fraction]]:
         """Credit what remains of rows, in their order: the rows on a draft, or one note, and what was credited."""
         before, found = dict(self.noted_of), list[tuple[str, Fraction]]()
         for id_ in ids:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from lxml import html
 
 from tests.contract.ledger import Ledger
 from tests.support.processes import until
@@ -211,7 +212,7 @@ def test_a_missed_outcome_is_not_reversed_and_another_action_is_late(automatic: 
     automatic.audited()
 
 
-def test_an_explanation_says_where_the_credit_is(automatic: Ledger) -> None:
+def test_an_explanation_shows_where_the_credit_is(automatic: Ledger) -> None:
     automatic.apply(catalogue())
     confirm(automatic, *((f"outcome-{number}", "10-02") for number in range(1, 5)))
     reverse(automatic, "outcome-1", "10-20T00:00:00")
@@ -234,7 +235,7 @@ def test_an_explanation_says_where_the_credit_is(automatic: Ledger) -> None:
     assert {(one["invoice"], one["is_pending"]) for one in credits_} == {(head["id"], False)}
 
 
-def test_an_explanation_says_that_a_credit_note_follows(automatic: Ledger) -> None:
+def test_an_explanation_shows_that_a_credit_note_follows(automatic: Ledger) -> None:
     automatic.apply(catalogue())
     confirm(automatic, ("outcome-1", "10-02"))
     reverse(automatic, "outcome-1", "11-20T00:00:00")
@@ -244,3 +245,36 @@ def test_an_explanation_says_that_a_credit_note_follows(automatic: Ledger) -> No
     reversal = automatic.json("explain", "outcome-1")["reversal"]
     assert (reversal["credit"]["is_pending"], reversal["credit"]["amount"]) == (True, None)
     assert "with a credit note when the period of the reversal closes" in reversal["bill"]
+
+
+def test_a_printed_sum_has_the_quantity_that_its_amount_is_for(automatic: Ledger) -> None:
+    other = AGENT.replace('key = "support"', 'key = "flat"')
+    entries = (
+        '{ agent = "support", price_per_unit = "5", period_minimum = "1" }, { agent = "flat", price_per_unit = "7" }'
+    )
+    automatic.apply(catalogue(entries, agent=AGENT + other))
+    work = [("outcome-1", "support"), ("outcome-2", "support"), ("outcome-3", "flat"), ("outcome-4", "flat")]
+    for key, agent in work:
+        automatic.confirm(key, "2001-10-02T12:00:00Z", 3, agent_key=agent)
+    for key, agent in work[::2]:
+        automatic.confirm(key, "2001-10-05T00:00:00Z", accepted_before=0, action="reopened", agent_key=agent)
+    finish(automatic, issued=True)
+    number = october(automatic)["number"]
+    page = automatic.witnd("invoices", "export", number, "--format", "html", "--detail", "summary")
+    shown = [row.text_content().split() for row in html.fromstring(page.stdout).xpath("//table[1]//tbody/tr")]
+    # The line of `flat` that is rated at settlement keeps its amount, and a credit offsets it.
+    assert [row[-3:] for row in shown if "outcomes" in row] == [["6", "7.00", "42.00"], ["3", "5.00", "15.00"]]
+
+
+def test_a_reversal_is_on_a_draft_soon_though_the_logs_are_idle(sharded: Ledger) -> None:
+    sharded.apply(catalogue())
+    confirm(sharded, ("outcome-1", "10-02"), ("outcome-2", "10-02"))
+    reverse(sharded, "outcome-1", "11-28T00:00:00")  # the last entry of its log
+    with sharded.working():
+        until(lambda: sharded.is_closed(issued=False) and not pending(sharded), "the reversal is credited")
+        draft = october(sharded)
+        sharded.done("issue", draft["id"])
+    head = october(sharded)
+    assert (head["total"], notes(sharded, head)) == ("10.00", [])
+    assert lines(sharded, head["id"])[-1] == ("credit", "outcome-1", "-10.00")
+    sharded.audited()

@@ -88,7 +88,7 @@ class Document:
 
     def credit(self, before: int) -> None:
         """Credit rows of the draft."""
-        self.rows += self.mine.reverse(self.take(before))
+        self.rows += self.mine.reverse_outcomes(self.take(before))
 
     def issue(self, through: int) -> None:
         """Issue it, and credit on it what was reversed before an instant."""
@@ -102,7 +102,7 @@ class Document:
     def note(self, end: int) -> None:
         """The note for a period that ends now."""
         keys = self.take(end)
-        if keys and self.mine.status in ("issued", "paid") and (found := self.mine.reverse(keys)):
+        if keys and self.mine.status in ("issued", "paid") and (found := self.mine.reverse_outcomes(keys)):
             self.notes.append(found)
 
 

@@ -134,7 +134,8 @@ def read_state(reader: Reader) -> StoredState:
         "settling": state.get(b"settling"),
     }
     stored_state["invoices"] = _invoices(reader)
-    stored_state["billing events"] = [_without_instant(fields[b"data"]) for _, fields in reader.stream(BILLING.events)]
+    events = [_without_instant(fields[b"data"]) for _, fields in reader.stream(BILLING.events)]
+    stored_state["billing events"] = sorted(events)  # of several invoices, in any order
     stored_state["billing deliveries"] = {
         id_.decode(): _billing_delivery(id_.decode(), row) for id_, row in reader.hash(BILLING.deliveries).items()
     }

@@ -59,7 +59,7 @@ class TestIssuing:
         assert [now(api, one)["status"] for one in found] == ["issued", "issued", "draft"]
         assert changes(api) == [("invoice.issue", "token admin")] * 2
 
-    def test_what_is_foretold_is_what_happens(self, admin: Dashboard, api: ApiServer) -> None:
+    def test_the_review_shows_what_happens(self, admin: Dashboard, api: ApiServer) -> None:
         """Also where two drafts of a customer share a balance, and with tax."""
         api.deployment.apply()
         made(api, "/v1/taxes", {"key": "vat", "rate": "19", "category": "S"})
@@ -82,7 +82,7 @@ class TestIssuing:
             after = now(api, one)
             assert [after["number"], f"{after['total']} EUR", after["balance_used"], after["due"]] == row
 
-    def test_what_has_changed_since_it_was_shown_is_left_alone(self, admin: Dashboard, api: ApiServer) -> None:
+    def test_what_has_changed_since_it_was_shown_is_skipped(self, admin: Dashboard, api: ApiServer) -> None:
         one, other, _ = three(api)
         shown = admin.get(LIST)
         line = {"description": "Setup", "quantity": "1", "unit_price": "5.00"}
@@ -172,14 +172,14 @@ class TestIssuing:
         assert len(changes(api)) == 3
         assert {now(api, one)["number"] for one in found} == {"INV-000001", "INV-000002", "INV-000003"}
 
-    def test_text_of_others_stays_text(self, admin: Dashboard, api: ApiServer) -> None:
+    def test_text_from_outside_is_escaped(self, admin: Dashboard, api: ApiServer) -> None:
         put(api, HOSTILE)
         page = review(admin, ISSUE)
         for shown in (page, confirm(admin, page, ISSUE)):
             assert "alert(1)" in shown.text
             assert not shown.document.xpath("//main//script")
 
-    def test_where_it_is_unknown_whether_it_was_done_that_is_said(
+    def test_an_unknown_result_is_reported_as_unknown(
         self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         one, other = put(api, "acme"), put(api, "other")
@@ -250,7 +250,7 @@ class TestPaying:
 
 
 class TestAccess:
-    def test_who_may_only_read_has_no_buttons_and_does_nothing(self, reader: Dashboard, api: ApiServer) -> None:
+    def test_a_read_only_token_has_no_buttons_and_can_do_nothing(self, reader: Dashboard, api: ApiServer) -> None:
         one = put(api)
         page = reader.get(LIST)
         assert not page.document.xpath("//*[@id='bulk']")
@@ -269,7 +269,7 @@ class TestAccess:
         many = [("form_key", key), *[("row", f"{'ab' * 32}:0:1.00")] * 51]
         assert admin.send(ISSUE, many).status == 400
 
-    def test_an_invoice_that_is_not_there_is_left_alone(self, admin: Dashboard, api: ApiServer) -> None:
+    def test_a_missing_invoice_is_skipped(self, admin: Dashboard, api: ApiServer) -> None:
         put(api)
         key = form_key(admin.get(LIST))
         page = admin.send(ISSUE, [("form_key", key), ("row", f"{'ab' * 32}:0:1.00")])
@@ -278,7 +278,7 @@ class TestAccess:
 
 
 class TestList:
-    def test_totals_are_with_tax_or_say_that_they_are_not(self, admin: Dashboard, api: ApiServer) -> None:
+    def test_totals_include_tax_or_are_marked_as_before_tax(self, admin: Dashboard, api: ApiServer) -> None:
         api.deployment.apply(CATALOGUE)
         made(api, "/v1/taxes", {"key": "vat", "rate": "19", "category": "S"})
         billing = {"billing": {"address": ["1 Main Street"], "city": "Berlin", "country": "DE", "tax": "vat"}}

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -10,10 +11,11 @@ import pytest
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page, figures, names, words
 from tests.support.server import Server
-from tests.web.api_server import ApiServer
+from tests.web.api_server import ApiServer, api_server
 from tests.web.catalogue import CARD, changes, made, stocked
 from tests.web.invoices import AHEAD, ROWS, put
 from tests.web.recorded_run import recorded_run
+from witnd.config import BillingConfig
 from witnd.store.keys import BillingKeys
 
 HOSTILE = "wei/rd ?#% \"é'<script>alert(1)</script>"
@@ -458,3 +460,16 @@ def test_an_outcome_appears_on_the_page_of_its_customer(tab: Tab, api: ApiServer
     event = {"key": "ticket-1", "customer_key": "acme", "agent_key": "support", "action": "replied"}
     assert api.ask("POST", "/v1/events", event, scope="ingest").status == 202
     tab.page.locator("#outcomes").get_by_role("link", name="ticket-1").wait_for()
+
+
+def test_periods_and_dates_are_those_of_the_billing_time_zone(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    with api_server(session_server, tmp_path, billing=BillingConfig(time_zone="Asia/Tokyo", issue="manual")) as api:
+        stocked(api)
+        invoice = put(api, "acme")
+        page = Dashboard(api).get(of("acme"))
+        assert "Period (Asia/Tokyo)" in page.text
+        assert "Period (UTC)" not in page.text
+        form = Dashboard(api).get(f"/dashboard/invoices/{invoice.id}")
+        assert "today in UTC" not in form.text

@@ -190,7 +190,7 @@ def bill_last_month(tab: Tab) -> None:
     page.locator("[data-list=lines]").get_by_role("link", name="ticket-0001", exact=True).wait_for()
     page.locator("#do-issue summary").click()
     page.locator("#do-issue").get_by_role("checkbox").check()
-    page.locator("#do-issue button").click()
+    page.locator("#do-issue button.primary").click()
     page.get_by_role("heading", name="INV-000001").wait_for()
     with page.expect_popup() as opened:
         page.locator("a[href$='/print']").first.click()

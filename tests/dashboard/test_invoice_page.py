@@ -47,12 +47,12 @@ def taxed(api: ApiServer) -> Invoice:
 class TestEffects:
     def test_of_issuing_is_what_happens(self, admin: Dashboard, api: ApiServer, taxed: Invoice) -> None:
         page = admin.get(f"{LIST}/{taxed.id}")
-        foretold = effect(page, "issue")
+        shown = effect(page, "issue")
         done = admin.submit(page, f"{LIST}/{taxed.id}/issue", confirmed="yes")
         after = now(api, taxed)
         assert done.path == f"{LIST}/INV-000002"
         for part in ("INV-000002", "uses 2.50 EUR", f"9.40 EUR will be due on {after['due_date']}"):
-            assert part in foretold
+            assert part in shown
         assert (after["number"], after["balance_used"], after["due"]) == ("INV-000002", "2.50", "9.40")
 
     def test_of_issuing_follows_the_date(self, admin: Dashboard, api: ApiServer) -> None:
@@ -70,10 +70,10 @@ class TestEffects:
         ("amount", "parts"),
         [
             ("4.00", ["Pays 4.00 EUR", "6.00 EUR will still be due"]),
-            ("10.00", ["Pays the 10.00 EUR", "the invoice is paid"]),
-            ("12.50", ["Pays the 10.00 EUR", "2.50 EUR go to", "then 2.50 EUR"]),
+            ("10.00", ["Pays the full amount due, 10.00 EUR"]),
+            ("12.50", ["Pays the full amount due, 10.00 EUR", "2.50 EUR goes to", "which will be 2.50 EUR"]),
             ("1.005", ["digits"]),
-            ("", ["Pays the 10.00 EUR"]),
+            ("", ["Pays the full amount due, 10.00 EUR"]),
         ],
     )
     def test_of_a_payment_is_what_happens(
@@ -84,8 +84,8 @@ class TestEffects:
         page = admin.get(FIRST)
         assert page.find("//input[@name='amount']").get("value") == "10.00", "what is due"
         fields = {"amount": amount} if amount else {}
-        foretold = effect(previewed(admin, page, "payments", **fields), "payments")
-        assert [part for part in parts if part not in foretold] == []
+        shown = effect(previewed(admin, page, "payments", **fields), "payments")
+        assert [part for part in parts if part not in shown] == []
         assert now(api, one)["payments"] == []
         if amount != "1.005":
             admin.submit(page, f"{FIRST}/payments", confirmed="yes", **fields)
@@ -100,8 +100,8 @@ class TestEffects:
         do(api, taxed, "issue")
         page = admin.get(f"{LIST}/INV-000002")
         for action in ("void", "revise"):
-            assert "CN-000001 over 11.90 EUR" in effect(page, action)
-            assert "2.50 EUR that the balance paid return to it, then 2.50 EUR" in effect(page, action)
+            assert "CN-000001 of 11.90 EUR" in effect(page, action)
+            assert "2.50 EUR paid from the customer's balance returns to it" in effect(page, action)
         assert "edition 2" in effect(page, "revise")
         admin.submit(page, f"{LIST}/INV-000002/revise", confirmed="yes")
         after = now(api, taxed)
@@ -125,8 +125,8 @@ class TestEffects:
         do(api, taxed, "payments", amount="5.00")
         form = admin.get(f"{LIST}/{taxed.id}/credit?outcome=ticket-1")
         assert "CN-000001 of 7.14 EUR with tax" in form.text_of("effect")
-        assert "4.40 EUR reduce the amount due, then 0.00 EUR" in form.text_of("effect")
-        assert "2.74 EUR go to the customer's balance, then 2.74 EUR" in form.text_of("effect")
+        assert "4.40 EUR reduces the amount due to 0.00 EUR" in form.text_of("effect")
+        assert "2.74 EUR goes to the customer's balance, which will be 2.74 EUR" in form.text_of("effect")
         page = admin.submit(form, button="preview", amount="1.00")
         assert "CN-000001 of 1.19 EUR with tax" in page.text_of("effect")
         assert "more than" in admin.submit(form, button="preview", amount="6.01").text_of("effect")
@@ -184,7 +184,7 @@ class TestSteps:
         assert f"{LIST}/{one.id}" in admin.get(f"{LIST}/{draft['id']}").hrefs
 
 
-def test_a_reversed_outcome_says_so_in_its_line(admin: Dashboard, api: ApiServer) -> None:
+def test_the_line_of_a_reversed_outcome_shows_the_reversal(admin: Dashboard, api: ApiServer) -> None:
     reversed_ = replace(ROWS[0], reversed_at=AHEAD.start + 60_000)
     page = admin.get(f"{LIST}/{put(api, 'acme', [reversed_, ROWS[1]]).id}")
     assert page.item_cases("lines") == [["reversed"], []]
@@ -258,10 +258,10 @@ class TestBrowser:
         tab.page.locator("#do-payments summary").click()
         assert tab.page.locator("#do-payments button[value=preview]").is_hidden()
         tab.field("amount").fill("12.50")
-        tab.page.locator("#do-payments-effect", has_text="2.50 EUR go to the customer's balance").wait_for()
+        tab.page.locator("#do-payments-effect", has_text="2.50 EUR goes to the customer's balance").wait_for()
         tab.page.locator("h1").click()
         do(api, one, "credit", outcome_key="ticket-1", amount="1.00", reason="late")
-        tab.page.locator("#do-payments-effect", has_text="3.50 EUR go to the customer's balance").wait_for()
+        tab.page.locator("#do-payments-effect", has_text="3.50 EUR goes to the customer's balance").wait_for()
         assert tab.field("amount").input_value() == "12.50"
         assert tab.page.locator("#do-payments").get_attribute("open") is not None
 

@@ -31,7 +31,7 @@ def test_nothing_is_ticked_where_nothing_is_agreed(admin: Dashboard, api: ApiSer
     assert names(condition) == ["replied", "reopened"]
     assert figures(period) == ["1"]
     assert words(timers).endswith(": none")
-    assert words(reversal).endswith(": never")
+    assert words(reversal).endswith(": none")
     assert words(name).endswith(": Support")
     assert f"{PATH}/remove" not in [form.action for form in page.document.forms]
 

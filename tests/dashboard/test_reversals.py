@@ -105,7 +105,7 @@ def test_own_terms_replace_or_remove_it(admin: Dashboard, api: ApiServer) -> Non
     page = admin.get(OWN)
     admin.submit(page, OWN, button="save", own=["reversal"], **{"reversal.window": "", "reversal.on": ""})
     assert api.get("/v1/customers/acme")["agents"] == [{"agent": "support", "reversal": {}}]
-    assert "never" in admin.get("/dashboard/customers/acme").find("//*[@data-field='reversal']").text
+    assert "none" in admin.get("/dashboard/customers/acme").find("//*[@data-field='reversal']").text
 
 
 def test_a_test_with_events_shows_the_reversal(admin: Dashboard, api: ApiServer) -> None:
@@ -139,7 +139,7 @@ def lived(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Ap
         yield opened
 
 
-def test_the_page_of_an_outcome_says_what_reversed_it_and_what_that_did(lived: ApiServer) -> None:
+def test_the_page_of_an_outcome_shows_what_reversed_it_and_what_that_did(lived: ApiServer) -> None:
     reader = Dashboard(lived, "read")
     page = reader.get("/dashboard/outcomes/ticket-0001")
     assert "refunded" in names(page.find("//*[@data-fact='reversal']"))

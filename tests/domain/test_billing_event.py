@@ -100,7 +100,7 @@ def test_an_agent_is_refused(source: str) -> None:
     assert str(one).endswith("leave it out")
 
 
-def test_a_rule_is_not_told_of_its_own_suspension() -> None:
+def test_a_rule_gets_no_event_about_its_own_suspension() -> None:
     one, other = rule("endpoint_suspended", "one"), rule("endpoint_suspended", "other")
     event = written(suspended_event(one.id, one.name, "it failed", NOW))
     assert receivers([one, other], event) == [other]

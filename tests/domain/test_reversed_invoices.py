@@ -20,6 +20,7 @@ from witnd.domain.values.period import Calendar
 PERIOD = Calendar.of("month").period_at(1_700_000_000_000)
 END = PERIOD.end
 INV, CN = Series(name="INV"), Series(name="CN")
+TODAY = Calendar.of("month").day_at(END)
 TERMS = IssueTerms(data=IssueData(customer_name="Acme"))
 
 
@@ -39,11 +40,13 @@ def reversed_at(ms: int, key: str = "outcome-1") -> Reversed:
         id=key, kind="outcome", agent_key="support", rate_card="card", price_hash="p", amount="1.00", amount_exact="1",
         rated="at_settlement", outcome_key=key, resolved_at=PERIOD.start,
     )  # fmt: skip
-    return Reversed(outcome_key=key, accepted_at=ms, item=Item(row=row, credited=Decimal(0)))
+    return Reversed(outcome_key=key, accepted_at=ms, accepted_on="2026-11-30", item=Item(row=row, credited=Decimal(0)))
 
 
 def issued(invoice: Invoice, through: int | None = None, *pending: Reversed, first: int | None = None) -> Invoice:
-    done = issue(invoice, Decimal(0), INV, END, TERMS, through=through, reversed_=pending, first_reversal=first)
+    done = issue(
+        invoice, Decimal(0), INV, END, TERMS, today=TODAY, through=through, reversed_=pending, first_reversal=first
+    )
     assert isinstance(done, Change), done
     return replace(done.after, number="INV-000001")
 
@@ -60,7 +63,7 @@ def test_an_issue_has_at_least_the_reversals_that_are_credited_on_the_draft() ->
     assert issued(draft()).issued_through == END
 
 
-def test_what_was_judged_without_a_credit_counts_as_well() -> None:
+def test_a_reversal_without_a_credit_counts_as_well() -> None:
     nothing_left = replace(draft(), credited=Decimal(3), credit_sums={"": Decimal(3)})
     one = credited(nothing_left, reversed_at(END + 50), through=END + 100)
     assert (one.credited, one.issued_through) == (3, END + 100)
@@ -73,7 +76,7 @@ def test_on_an_open_invoice_and_in_a_part_of_many_it_is_not_known_yet() -> None:
 
 
 def test_the_next_edition_keeps_it() -> None:
-    done = revise(issued(draft(), END + 100), Decimal(0), "wrong", CN, END)
+    done = revise(issued(draft(), END + 100), Decimal(0), "wrong", CN, TODAY)
     assert isinstance(done, Change)
     assert done.draft is not None
     assert issued(done.draft, END).issued_through == END + 100
@@ -81,7 +84,9 @@ def test_the_next_edition_keeps_it() -> None:
 
 @pytest.mark.parametrize("pending", [[], [reversed_at(END + 5)]])
 def test_it_is_not_issued_without_an_earlier_reversal_that_came_meanwhile(pending: list[Reversed]) -> None:
-    done = issue(draft(), Decimal(0), INV, END, TERMS, through=END + 10, reversed_=pending, first_reversal=END + 4)
+    done = issue(
+        draft(), Decimal(0), INV, END, TERMS, today=TODAY, through=END + 10, reversed_=pending, first_reversal=END + 4
+    )
     assert isinstance(done, Refusal)
     assert "reversed meanwhile" in done.problem
 

@@ -85,7 +85,7 @@ def test_the_filters_choose_a_customer_and_a_currency(api: ApiServer) -> None:
     assert api.ask("GET", f"{PATH}?customer=acme").status == 400
 
 
-def test_more_than_one_report_reads_is_said(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_report_is_marked(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ageing.report.__kwdefaults__, "most", 2)
     for late in (9, 8, 7):
         owed(api, f"customer-{late}", late, 1)
@@ -109,7 +109,7 @@ def test_a_damaged_invoice_is_named_and_not_included(api: ApiServer, admin: Dash
     assert api.ask("POST", f"/v1/invoices/{one['id']}/pay").status >= 500, "its place in the list is unknown"
 
 
-def test_the_command_and_the_pages_say_the_same(api: ApiServer, admin: Dashboard) -> None:
+def test_the_command_and_the_pages_show_the_same(api: ApiServer, admin: Dashboard) -> None:
     api.deployment.apply()
     owed(api, "acme", 45, 3)
     owed(api, "other", 5, 2)

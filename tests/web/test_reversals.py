@@ -59,7 +59,7 @@ def test_own_terms_have_a_reversal(api: ApiServer, own: dict[str, Any]) -> None:
     assert ("reversed within 1 min by refunded" in shown) == bool(own)
 
 
-def test_a_trial_tells_which_event_reverses(api: ApiServer) -> None:
+def test_a_trial_shows_which_event_reverses(api: ApiServer) -> None:
     def tried(*events: tuple[str, str]) -> tuple[list[str], bool]:
         given = [{"action": action, "accepted_at": f"2027-01-01T00:{at}Z"} for action, at in events]
         asked = {**AGENT, "reversal": {"window": 120, "on": ["refunded"]}, "events": given}

@@ -1,7 +1,7 @@
 """Audit billing events: each step of an invoice has one, and each event has its deliveries.
 
-The events are read before the invoices, which only gain steps. So an event without a step is always a difference, and
-a step without an event is looked for again among newer events. Needs some 100 bytes of memory for each event.
+The events are read before the invoices, which only gain steps. So an event without a step is always a difference. A
+step without an event is compared again with newer events. Needs some 100 bytes of memory for each event.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -83,7 +83,7 @@ class _EventAudit:
 
     async def _log_start(self) -> int | None:
         """Return the instant of the first entry of all logs (ms). Rules from before it are in effect since instant 0,
-        so earlier events may have been handled before a rule existed."""
+        so earlier events may have been processed before a rule existed."""
         answers = await self._reads.pipeline(
             *(("XRANGE", keys.events, "-", "+", "COUNT", 1) for keys in self._partitions)
         )

@@ -262,7 +262,7 @@ class Biller:
         return await self._drafts.issue(applied.now_ms, self._reached.applied, credit)
 
     def _note_reached(self, applied: Positions) -> None:
-        """Record how far the logs are applied, if all lines of then are collected."""
+        """Record how far the logs are applied, if all lines up to there are collected."""
         if all(count <= self._read.get(number, START).number for number, count in enumerate(applied.lines)):
             self._reached = self._reached.after(applied)
 

@@ -183,13 +183,16 @@ class DraftRating:
         )
 
     def _rate_reversed(self, row: Row, priced: _Priced) -> Row:
-        """Return the row of an outcome that was reversed within the period. It still makes a group, and its price can
-        be the last one of it."""
+        """Return the row of an outcome that was reversed within the period. It still belongs to its group, and its
+        price can be the last one there."""
         self._reversed += 1
         if row.amount is None:
             priced.unrated += 1
             priced.group.meter_after(priced.price).add(priced.price, _ZERO)
-            return _reversed_row(row, priced.price)
+            free = _reversed_row(row, priced.price)
+            # Nothing, with the digits of the currency, as the total in the working of a commitment has them.
+            priced.rated = money.plus(priced.rated, Decimal(free.amount or 0))
+            return free
         amount = Decimal(row.amount)
         priced.reversed_lines += 1
         priced.reversed = money.plus(priced.reversed, amount)

@@ -22,14 +22,14 @@ log = structlog.get_logger()
 
 
 class Reached(NamedTuple):
-    """How far the invoices have everything (ms). `applied`: all logs are applied up to here, so nothing earlier can
-    come. `live`: the same, except that a log without unapplied entries counts up to the server's clock."""
+    """The instants (ms) up to which the invoices are complete. `applied`: all logs are applied up to here, so no
+    earlier entry can follow. `live`: the same, but a log without unapplied entries counts up to the server's clock."""
 
     applied: int = 0
     live: int = 0
 
     def after(self, positions: Positions) -> "Reached":
-        """Return how far they have everything once all lines of these positions are collected."""
+        """Return these instants once all lines of these positions are collected."""
         logs = zip(positions.cursors, positions.logs, strict=True)
         live = min(max(cursor, positions.now_ms) if last <= cursor else cursor for cursor, last in logs)
         return Reached(max(self.applied, min(positions.cursors)), max(self.live, live))
@@ -87,7 +87,7 @@ class ReversalSchedule:
             else:
                 ends.append(await self._credit(id_, reached, calendar))
         self.next_end = min((end for end in ends if end is not None), default=None)
-        # The close makes other credits due.
+        # Closing makes more credits due.
         self._scan_at = 0 if is_closing else now_ms + SCAN_MS
 
     async def _newest_editions(self) -> list[str]:
@@ -130,7 +130,7 @@ class ReversalSchedule:
             return None
         if invoice.status in ("draft", "void"):
             await self._call("crediting reversals", partial(self._add_rows, invoice, reached))
-            return None
+            return await self._next_row(invoice)
         keys = await self._call("reading reversals", partial(self._invoices.reversals.pending_keys, id_))
         for period in dict.fromkeys(calendar.period_at(at) for _, at in keys):
             if period.end > reached.applied or not await self._call("checking Redis", self._safe):
@@ -139,7 +139,7 @@ class ReversalSchedule:
         return None
 
     async def _add_rows(self, invoice: Invoice, reached: Reached) -> bool:
-        """Credit on a draft the reversals that its issue, whenever it happens, takes account of."""
+        """Credit on a draft the reversals that every later issue would include."""
         if invoice.status == "void":
             return await self._credits.add_rows(invoice, None)
         if not invoice.closed:
@@ -151,6 +151,18 @@ class ReversalSchedule:
             return await self._credits.add_rows(invoice, through)
         # Nothing remains of a draft without amounts. It may never be issued, so its reversals must not wait.
         return await self._credits.add_rows(invoice, reached.applied, through)
+
+    async def _next_row(self, invoice: Invoice) -> int | None:
+        """Return how far the logs must be applied for the next credit row on a closed draft. If they are idle, a tick
+        makes it due, so that a person who issues the draft has all reversals on it."""
+        if not invoice.closed:
+            return None
+        keys = await self._call("reading reversals", partial(self._invoices.reversals.pending_keys, invoice.id))
+        if not keys:
+            return None
+        due = keys[0][1] + 1
+        is_in_time = self._grace_ms is None or due <= invoice.end + self._grace_ms
+        return due if is_in_time or not (invoice.subtotal or invoice.manual) else None
 
     async def _move(self, id_: str, next_: str) -> None:
         """Move reversals that were collected while the invoice was revised to its next edition."""

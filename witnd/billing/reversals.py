@@ -1,7 +1,7 @@
 """Credit reversed outcomes on their invoices.
 
 How an outcome is credited depends only on the log: on the instant of the reversing event, and on the instant through
-which an issue takes account of reversals (contract section 11.3). Before the end of its period, a line that is rated at
+which an issue includes reversals (contract section 11.3). Before the end of its period, a line that is rated at
 settlement gets a credit row at once. Before the issue, a line gets a credit row on the draft. After that, all lines of
 an invoice that were reversed in one period get a credit note when that period closes.
 """
@@ -18,6 +18,7 @@ from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.issue_terms import tax_table
 from witnd.domain.invoices.operations import Decision, Series, Unchanged
 from witnd.domain.invoices.reversals import Reversed
+from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.period import Period
 from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_arguments import Snapshot
@@ -60,7 +61,7 @@ class ReversalCredits:
                 wanted = reversed_rows(self._catalogue, seen, found)
                 return reversals.credit_rows(seen.invoice, wanted, at=seen.at, table=table, through=through)
 
-        await self.invoices.do(invoice.id, decide, rows=[one.row.id for one in found])
+        await self.invoices.do(invoice.id, decide, rows=[one.row.id for one in found], token=_token("rows", found))
 
     async def write_note(self, invoice: Invoice, period: Period) -> bool:
         """Write the credit note of an issued invoice for the reversals that were accepted in a period. Return whether
@@ -84,10 +85,17 @@ class ReversalCredits:
                 )
 
         if found:
-            done = await self.invoices.do(invoice.id, decide, rows=[one.row.id for one in found])
+            token = _token("note", found)
+            done = await self.invoices.do(invoice.id, decide, rows=[one.row.id for one in found], token=token)
             if isinstance(done, Operation) and (note := await self.invoices.note(done.made)) is not None:
                 await IssuedDocuments(self.invoices, self._catalogue).store(note)
         return bool(found)
+
+
+def _token(kind: str, found: Sequence[PendingReversal]) -> str:
+    """Return the token of an operation: the same for the same reversals, so that a repetition is the same operation,
+    even after a restart of the daemon."""
+    return derived_id("reversals", kind, *(one.outcome_key for one in found))
 
 
 async def pending_reversals(

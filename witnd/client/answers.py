@@ -156,7 +156,8 @@ class LinePage(Struct, frozen=True, kw_only=True):
 
 
 class Ageing(Struct, frozen=True, kw_only=True):
-    """What is due in one currency: until the due date, and by the days since. `customer_key` is null in totals."""
+    """What is due in one currency, by the days since the due date. `current` is not overdue. `customer_key` is null in
+    totals."""
 
     currency: str
     invoices: int
@@ -170,7 +171,7 @@ class Ageing(Struct, frozen=True, kw_only=True):
 
 class AgeingReport(Struct, frozen=True, kw_only=True):
     """What is due on a date. `complete` is false if there are more unpaid invoices than one report reads; those with
-    the latest due dates are left out."""
+    the latest due dates are omitted."""
 
     date: str
     totals: list[Ageing]

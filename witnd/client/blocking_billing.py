@@ -34,7 +34,7 @@ class BlockingBilling:
 
     def export_invoice(self, id: str, format: str, *, detail: str | None = None) -> bytes:  # noqa: A002
         """Return an invoice as a file: `pdf`, `facturx`, `xml`, `ubl`, `json`, `html`, `csv` or `jsonl`. `detail`:
-        `summary` leaves the single outcomes out of a page or PDF. Raises `ConflictError` with what an electronic
+        `summary` omits the list of outcomes from a page or PDF. Raises `ConflictError` with what an electronic
         invoice lacks."""
         return self._run(billing.export("invoices", id, format, detail, self._retries))
 

@@ -10,7 +10,7 @@ from witnd.store.billing_events.blocks import BlockRecord
 from witnd.store.errors import StoreRefused, StoreUnavailable
 
 LOOK_SECONDS: Final = 0.5
-# A block that is shorter concerns nobody: after a failover, or until a clock is read again.
+# Shorter blocks are not reported, such as those after a failover or until a clock is read again.
 LASTING_LOOKS: Final = 4
 
 
@@ -22,7 +22,7 @@ class Blocked(NamedTuple):
 
 
 class Part(Protocol):
-    """A partition, or the invoices without a number."""
+    """A partition, or the invoices, which have no number."""
 
     @property
     def number(self) -> int | None: ...
@@ -42,22 +42,22 @@ class BlockWatch:
     def __init__(self, record: BlockRecord, parts: Callable[[], Iterable[Part]]) -> None:
         self._record = record
         self._parts = parts
-        self._looks: dict[str, int] = {}  # subject → how often it was found blocked in a row
+        self._times_blocked: dict[str, int] = {}  # subject → how often it was found blocked in a row
 
     async def run(self) -> None:
         while True:
             with contextlib.suppress(StoreUnavailable, StoreRefused):  # the caller that needs Redis logs it
-                await self._look()
+                await self._check()
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         recorded = await self._record.subjects()
         for part in self._parts():
             if not part.is_ours:
                 continue
             subject, blocked = blocked_subject(part.number), part.blocked
-            self._looks[subject] = 0 if blocked is None else self._looks.get(subject, 0) + 1
+            self._times_blocked[subject] = 0 if blocked is None else self._times_blocked.get(subject, 0) + 1
             if blocked is None and subject in recorded:
                 await self._record.end(subject)
-            elif blocked is not None and subject not in recorded and self._looks[subject] >= LASTING_LOOKS:
+            elif blocked is not None and subject not in recorded and self._times_blocked[subject] >= LASTING_LOOKS:
                 await self._record.begin(blocked_event(part.number, blocked.reason, blocked.remedy), blocked.reason)

@@ -149,7 +149,7 @@ class MarksWatch:
             return
 
     async def _look(self) -> Marks | None:
-        """Confirm and note the current marks, and return them; None if they are lost."""
+        """Confirm and record the current marks, and return them; None if they are lost."""
         marks = await read_marks(self._client, self._keys)
         try:
             self._journal.check_marks(marks)

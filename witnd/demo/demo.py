@@ -27,7 +27,7 @@ from witnd.daemon.process.systemd import Systemd
 from witnd.demo.account import Line, webhook_line
 from witnd.demo.catalogue import customer_file, history_file, sample_file
 from witnd.demo.history import DAYS, append_history
-from witnd.demo.invoices import Books, is_billed, keep_books
+from witnd.demo.invoices import InvoiceCounts, is_billed, process_invoices
 from witnd.demo.receiver import Receiver
 from witnd.demo.screen import Screen
 from witnd.demo.stops import Stops
@@ -147,13 +147,13 @@ class Demo:
                     self._start("daemon", daemon.run(server))
                     await self._wait(daemon.ready)
                     await self._wait(daemon.answering)
-                    books = await self._bill_history(services)
+                    counts = await self._bill_history(services)
                     receiver.secrets = (await _apply(services, sample_file(receiver.address))).plan.secrets
                     await watch.skip()
                     token = await tokens.create(
                         services.tokens, _AUTHOR, name="demo", scopes=("admin",), rate=None, now_ms=services.now_ms()
                     )
-                    self._greet(private.url, f"{daemon.address}", token.token, books)
+                    self._greet(private.url, f"{daemon.address}", token.token, counts)
                     self._start("account", watch.run(self._watched))
                     await self._run_traffic(services, watch)
                     await self._settle(client)
@@ -172,15 +172,15 @@ class Demo:
 
     # -- the acts --------------------------------------------------------------------------------
 
-    async def _bill_history(self, services: Services) -> Books:
+    async def _bill_history(self, services: Services) -> InvoiceCounts:
         """Wait until the daemon has billed the history, then issue its invoices."""
         give_up = asyncio.get_running_loop().time() + HISTORY_SECONDS
         while not await is_billed(services) and asyncio.get_running_loop().time() < give_up:
             if await self._wait(self._stops.hurried, seconds=POLL_SECONDS):
                 break
-        return await keep_books(services, _AUTHOR)
+        return await process_invoices(services, _AUTHOR)
 
-    def _greet(self, url: str, address: str, token: str, books: Books) -> None:
+    def _greet(self, url: str, address: str, token: str, counts: InvoiceCounts) -> None:
         agents = "support tickets, pull requests and contracts"
         self._say(f"A real daemon on a private server bills {agents} of made-up customers.")
         self._say("Outcomes settle after 3 to 5 quiet seconds; in real life it is days.")
@@ -188,7 +188,7 @@ class Demo:
         self._say(f"It runs {until}, settles what is open, audits everything and leaves nothing behind.")
         self._say(f"Look at it in a browser: {address}/dashboard")
         self._say(f"  sign in with {token}")
-        self._say(f"{DAYS} days of history are billed. Invoices: {books.text}.")
+        self._say(f"{DAYS} days of history are billed. Invoices: {counts.text}.")
         self._say(f"  See them at {address}/dashboard/invoices")
         self._say("Or in another terminal:")
         for command in self._look_inside(url):

@@ -21,7 +21,7 @@ _WEEK_MS: Final = 7 * 86_400_000
 DRAFT, LATE, PAID, CREDITED, PART_PAID = HISTORY_CUSTOMERS
 
 
-class Books(Struct, frozen=True, kw_only=True):
+class InvoiceCounts(Struct, frozen=True, kw_only=True):
     """How many invoices of the history are in which state, and the number of credit notes."""
 
     drafts: int
@@ -32,7 +32,7 @@ class Books(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """Say what there is to look at."""
+        """Describe the invoices for the user."""
         invoices = [
             (self.drafts, "to review and issue"),
             (self.issued, "issued"),
@@ -64,7 +64,7 @@ async def is_billed(services: Services) -> bool:
     )
 
 
-async def keep_books(services: Services, author: Author) -> Books:
+async def process_invoices(services: Services, author: Author) -> InvoiceCounts:
     """Issue the closed drafts of the history in order of their periods, and record what customers did with them."""
     closed = sorted((one for one in await all_invoices(services) if one.closed), key=lambda one: one.end)
     for invoice in closed:
@@ -81,7 +81,7 @@ async def keep_books(services: Services, author: Author) -> Books:
             await _record(services, author, issued, min(issued.due, Decimal(20)))
         else:
             await _record(services, author, issued, issued.due)
-    return await _counted(services)
+    return await _counts(services)
 
 
 async def _record(services: Services, author: Author, invoice: Invoice, amount: Decimal) -> None:
@@ -95,17 +95,17 @@ async def _record(services: Services, author: Author, invoice: Invoice, amount: 
 async def _credit(services: Services, author: Author, invoice: Invoice) -> None:
     """Credit the first ticket."""
     async for row in services.invoices.rows.of_invoice(invoice):
-        if row.agent_key == "support":  # the lines of others can be credited by a reversal already
+        if row.agent_key == "support":  # a reversal may already have credited lines of other agents
             await credit.credit(services, author, invoice, [credit.Item(row=row)], "the customer was not satisfied")
             return
 
 
-async def _counted(services: Services) -> Books:
+async def _counts(services: Services) -> InvoiceCounts:
     today = await services.today(services.now_ms())
     invoices = await all_invoices(services)
     issued = [one for one in invoices if one.status == "issued"]
     overdue = [one for one in issued if one.due_date is not None and one.due_date < today]
-    return Books(
+    return InvoiceCounts(
         drafts=sum(one.stage == "draft" for one in invoices),
         issued=len(issued) - len(overdue),
         overdue=len(overdue),

@@ -59,6 +59,6 @@ def add_billing_tools(server: MCPServer[None], client: AsyncClient) -> None:
         customer_key: _Text | None = None,
         currency: Annotated[str | None, Field(description="A code like EUR.")] = None,
     ) -> dict[str, Any]:
-        """Sum what is due of unpaid invoices by currency and by customer: `current` until the due date, then overdue
-        by 1 to 30, 31 to 60 and over 60 days. Never add amounts of different currencies."""
+        """Sum what is due of unpaid invoices by currency and by customer: `current` is not overdue, the others are
+        overdue by 1 to 30, 31 to 60 and over 60 days. Never add amounts of different currencies."""
         return document(await result(client.ageing(customer_key=customer_key, currency=currency)))

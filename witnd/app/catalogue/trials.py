@@ -36,8 +36,8 @@ class LeafTruth(Struct, frozen=True, kw_only=True):
 
 
 class Tried(Struct, frozen=True, kw_only=True):
-    """An example event. A `late` one arrived after the outcome had settled, and changed nothing. A `reversed` one
-    reversed the confirmed outcome."""
+    """An example event. `late`: it arrived after the outcome had settled, and changed nothing. `reversed`: it reversed
+    the confirmed outcome."""
 
     action: str
     accepted_at: str
@@ -81,7 +81,7 @@ def answered(raw: dict[str, Any], now_ms: int, names: Names | None = None) -> Tr
     return TrialAnswer(
         condition_words=condition_text(contract.condition),
         events=[
-            _told(accepted_at, event, happened, is_reversing=number == trial.reversing)
+            _tried(accepted_at, event, happened, is_reversing=number == trial.reversing)
             for number, ((accepted_at, event), happened) in enumerate(zip(events, trial.happened, strict=True))
         ],
         holds=trial.holds,
@@ -100,7 +100,7 @@ _LATE: Final = "Late: the outcome had settled. It changes nothing."
 _REVERSED: Final = "Reverses the outcome: it stays confirmed, and its charge is credited."
 
 
-def _told(accepted_at: int, event: Event, happened: ExplainedEvent | None, *, is_reversing: bool) -> Tried:
+def _tried(accepted_at: int, event: Event, happened: ExplainedEvent | None, *, is_reversing: bool) -> Tried:
     if happened is None:
         return Tried(
             action=event.action,

@@ -16,7 +16,7 @@ from witnd.store.invoices.reads import PAGE, InvoiceFilter
 
 
 class AgeingSums(Struct, frozen=True, kw_only=True):
-    """What is due in one currency. `current`: until the due date; the others are overdue by that many days."""
+    """What is due in one currency. `current` is not overdue; the others are overdue by that many days."""
 
     currency: str
     invoices: int
@@ -35,8 +35,8 @@ class CustomerAgeing(AgeingSums, frozen=True, kw_only=True):
 
 class AgeingReport(Struct, frozen=True, kw_only=True):
     """What is due on a date, by currency, and by customer and currency. `complete` is false if there are more unpaid
-    invoices than one report reads: those with the latest due dates are left out. `unreadable`: the ids of invoices
-    whose stored data is damaged, which are not included."""
+    invoices than one report reads; those with the latest due dates are omitted. `unreadable`: ids of invoices with
+    damaged data, which are omitted too."""
 
     date: str
     totals: list[AgeingSums]
@@ -58,7 +58,7 @@ FIELDS: Final = ("current", "days_1_30", "days_31_60", "over_60")
 async def report(
     services: Services, *, customer_key: str | None = None, currency: str | None = None, most: int = LOOKED_AT_MAX
 ) -> AgeingReport:
-    """Return what is due of all unpaid invoices, of a customer or in a currency. `most`: invoices that are read."""
+    """Return what is due of unpaid invoices, of a customer or in a currency. `most`: how many invoices to read."""
     read = await (_all(services, most) if customer_key is None else _of_customer(services, customer_key, most))
     invoices = [one for one in read.invoices if currency in (None, one.currency)]
     today = await services.today(await services.invoices.server_ms())
@@ -69,7 +69,7 @@ async def report(
         totals=[AgeingSums(**_fields(code, one)) for (_, code), one in sorted(totals.items())],
         customers=[
             CustomerAgeing(customer_key=key, **_fields(code, one))
-            # In each currency, who owes most for the longest time comes first.
+            # In each currency, the customer with the largest amount in the oldest bucket comes first.
             for (key, code), one in sorted(customers.items(), key=lambda item: (item[0][1], _age(item[1]), item[0]))
         ],
         complete=read.is_complete,
@@ -97,9 +97,9 @@ async def _all(services: Services, most: int) -> _Found:
 
 
 async def _of_customer(services: Services, customer_key: str, most: int) -> _Found:
-    """The invoices of one customer: fewer than all unpaid ones, as a rule."""
-    asked = InvoiceFilter(customer=customer_key, stages=frozenset(("issued",)))
-    page = await services.invoices.page(asked, most, most=most)
+    """Return the unpaid invoices of one customer, usually fewer than all unpaid ones."""
+    unpaid = InvoiceFilter(customer=customer_key, stages=frozenset(("issued",)))
+    page = await services.invoices.page(unpaid, most, most=most)
     return _checked(page.data, is_complete=page.cursor is None, unreadable=page.unreadable)
 
 

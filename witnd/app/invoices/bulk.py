@@ -1,6 +1,6 @@
 """Issue several drafts, or record a payment of each of several invoices, exactly as the author has seen them.
 
-An invoice that has changed since is left alone. Each invoice is one operation: if one is refused, the others are done.
+An invoice that has changed since is skipped. Each invoice is one operation: if one is refused, the others are done.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,7 +29,7 @@ ITEMS_MAX: Final = 50
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """An invoice as the author has seen it. `total`: of a draft with tax, else the amount due."""
+    """An invoice as the author has seen it. `total`: of a draft, its total with tax; else the amount due."""
 
     id: str
     revision: int
@@ -37,7 +37,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """What all of them have in common: the issue date, or the date, method and reference of the payments."""
+    """The input for all invoices: the issue date, or the date, method and reference of the payments."""
 
     date: str | None = None
     method: str | None = None
@@ -45,8 +45,8 @@ class Terms(Struct, frozen=True, kw_only=True):
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """What would be done with an invoice, or the `problem` why nothing would. `number`: of a draft, the one it would
-    get; `balance`: the customer's before, of which `used` would pay a part; `due`: afterwards."""
+    """What would be done with an invoice, or the `problem` that prevents it. `number`: the one that a draft would get;
+    `balance`: the customer's balance before, of which `used` would be used; `due`: the amount due afterwards."""
 
     item: Item
     invoice: Invoice | None
@@ -60,7 +60,7 @@ class Planned(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """What was done with an invoice, which is as it is afterwards, or the `problem` why nothing was."""
+    """The invoice after the operation, or the `problem` that prevented it."""
 
     item: Item
     invoice: Invoice | None
@@ -70,16 +70,16 @@ class Result(Struct, frozen=True, kw_only=True):
 async def plan(
     services: Services, author: Author, action: Action, items: Sequence[Item], terms: Terms
 ) -> list[Planned]:
-    """Return what would be done with each invoice, in the order in which it would be."""
+    """Return what would be done with each invoice, in that order."""
     found = [
         await _planned(services, replace(author, idempotency_key=None), action, item, terms)
         for item in await _in_order(services, action, items)
     ]
-    return _together(found) if action == "issue" else found
+    return _in_sequence(found) if action == "issue" else found
 
 
 async def act(services: Services, author: Author, action: Action, items: Sequence[Item], terms: Terms) -> list[Result]:
-    """Do it, each once, however often this is repeated with the same idempotency key."""
+    """Execute each operation once, even if the call is repeated with the same idempotency key."""
     found = []
     for item in await _in_order(services, action, items):
         key = None if author.idempotency_key is None else f"{author.idempotency_key}:{item.id}"
@@ -113,7 +113,7 @@ async def _planned(services: Services, author: Author, action: Action, item: Ite
     async def decided() -> Invoice:
         invoice = await operations.named(services, item.id)
         if action == "issue":
-            # The total can be another one than in the list: issuing credits reversals. It is shown before it is done.
+            # The total can differ from that in the list, because issuing credits reversals. The review shows it.
             shown = Shown(revision=item.revision, total=None)
             done = await operations.issue(services, author, invoice, date=terms.date, dry_run=True, shown=shown)
         else:
@@ -162,7 +162,7 @@ def _payment(item: Item, invoice: Invoice, terms: Terms) -> Facts:
 async def _tried(
     services: Services, item: Item, do: Callable[[], Awaitable[Invoice]]
 ) -> tuple[Invoice | None, str | None]:
-    """Return the invoice, and why it was left alone if it was."""
+    """Return the invoice, and the reason if it was skipped."""
     try:
         return await do(), None
     except Refused as refused:
@@ -170,16 +170,16 @@ async def _tried(
     except DamagedInvoice as damaged:
         return None, f"{damaged.reason}; {damaged.remedy}"
     except (StoreUnavailable, StoreRefused) as away:
-        return None, f"not confirmed ({away}); submit again, it is done once"
+        return None, f"not confirmed ({away}); submit again, it will be done only once"
     try:
         return await services.invoices.get(item.id), problem
     except DamagedInvoice:
         return None, problem
 
 
-def _together(planned: Sequence[Planned]) -> list[Planned]:
-    """Return plans of drafts that are issued one after the other: each has a number of its own, and what one uses of a
-    customer's balance is not there for the next one."""
+def _in_sequence(planned: Sequence[Planned]) -> list[Planned]:
+    """Return the plans of drafts that are issued in sequence: each gets the next number, and the customer's balance
+    decreases with each."""
     numbers: dict[str, int] = {}
     left: dict[tuple[str, str], Decimal] = {}
     found = []

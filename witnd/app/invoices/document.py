@@ -37,8 +37,8 @@ NOTES_SHOWN: Final = 100
 
 
 class LackJson(Struct, frozen=True, kw_only=True):
-    """A field that an electronic invoice requires, what is wrong with it, and what to do. Without `required`, there
-    is an electronic invoice all the same."""
+    """A field that an electronic invoice lacks, with the problem and the remedy. If `required` is false, there can be
+    an electronic invoice without it."""
 
     path: str
     problem: str

@@ -112,8 +112,8 @@ async def _file(
 
 async def all_notes(services: Services, form: Table, *, customer: str | None, invoice: Invoice | None) -> ExportedFile:
     """Export the credit notes of an invoice, of a customer, or all."""
-    shelf = await papers(services)
-    return _notes(shelf.notes(customer) if invoice is None else shelf.notes_of(invoice), form, "credit-notes")
+    documents = await papers(services)
+    return _notes(documents.notes(customer) if invoice is None else documents.notes_of(invoice), form, "credit-notes")
 
 
 def invoices_text(bills: AsyncIterator[Bill], form: Table, what: What) -> AsyncIterator[str]:

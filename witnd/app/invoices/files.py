@@ -60,12 +60,12 @@ async def _stored(documents: IssuedDocuments, issued: Issued, form: FileForm) ->
     except IncompleteInvoice as incomplete:
         label = issued.number or issued.id
         mistakes = [one.mistake for one in incomplete.lacks]
-        then = "issue a corrected invoice: revise this one after that"
+        then = "correct them in the catalogue, then revise the invoice"
         raise Refused("CONFLICT", f"{label} lacks fields of EN 16931: {incomplete}", mistakes, remedy=then) from None
 
 
 def _as_issued(issued: Issued) -> Issued:
-    """Return an invoice without what happened to it later, because its XML says nothing of that."""
+    """Return an invoice without later changes, because its XML does not contain them."""
     if isinstance(issued, CreditNote):
         return issued
     if issued.status == "void":
@@ -116,7 +116,7 @@ async def _printed(paper: Bill | Note, parts: AsyncIterator[str], xml: bytes | N
 
 
 def _check_extras(*, has_xml: bool = True) -> None:
-    """Refuse before anything is read."""
+    """Refuse a missing extra before anything is read."""
     try:
         check_extras(has_xml=has_xml)
     except MissingExtra as missing:

@@ -54,7 +54,7 @@ class Revision(Struct, frozen=True, kw_only=True):
 
 
 class Shown(Struct, frozen=True, kw_only=True):
-    """What an author has seen of an invoice: its revision, and its total with tax. None: any total."""
+    """What the author has seen of an invoice: its revision, and its total with tax (None: any)."""
 
     revision: int
     total: Decimal | None

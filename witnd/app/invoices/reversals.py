@@ -1,4 +1,4 @@
-"""How far the reversals of outcomes are known to the invoices."""
+"""How far the invoices have collected the reversals of outcomes."""
 
 import asyncio
 from typing import Final
@@ -9,7 +9,7 @@ from witnd.store.query.reads import Command, Reads, open_reads
 from witnd.store.records.log_snapshot import entry_id
 from witnd.store.records.state_fields import StateFields
 
-# How long the daemon may take to collect the lines that are there: 2 s. It reads them within 0.3 s.
+# How long to wait for the daemon to collect the existing lines: 2 s. It reads them within 0.3 s.
 POLLS: Final = 40
 POLL_SECONDS: Final = 0.05
 

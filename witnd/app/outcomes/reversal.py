@@ -37,8 +37,8 @@ class Credit(Struct, frozen=True, kw_only=True):
 
 
 class ReversingEvent(Struct, frozen=True, kw_only=True):
-    """The event that reversed the outcome, which is not among those of `story`. `words`: what it did, `bill`: what
-    becomes of the charge; both are sentences. `credit`: where the credit is, null until it is there."""
+    """The event that reversed the outcome, which is not among those of `story`. `words`: a sentence about the event;
+    `bill`: a sentence about the correction of the charge. `credit`: where the credit is, null until it exists."""
 
     entry: str
     accepted_at: str
@@ -55,7 +55,7 @@ class ReversingEvent(Struct, frozen=True, kw_only=True):
 async def reversing_event(
     reads: Reads, keys: Keys, outcome: Outcome, line: Line, invoices: Invoices, period_end: int | None
 ) -> ReversingEvent | None:
-    """Return the event that reversed the outcome, if one did. `period_end`: of the period of its line."""
+    """Return the event that reversed the outcome, or None. `period_end`: the end of the period of its line."""
     item = await read_reversal(reads, keys, outcome.key) if outcome.reversed_by is not None else None
     if item is None:
         return None

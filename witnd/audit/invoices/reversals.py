@@ -137,7 +137,7 @@ def _check_notes(
     by_id = {note.id: note for note in credits_.notes}
     through = invoice.issued_through
     if through is None and invoice.issued_at is not None:
-        findings.differ("issued_through", "known: the invoice is issued", "none", RESTORE)
+        findings.differ("issued_through", "set: the invoice is issued", "none", RESTORE)
     for place, start in invoice.reversal_notes.items():
         note = by_id.get(reversal_note_id(invoice.id, start))
         if note is None:

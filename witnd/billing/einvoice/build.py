@@ -171,7 +171,7 @@ def _tax_part(row: TaxRow) -> TaxPart:
 
 
 def _tax_notes(rows: tuple[TaxRow, ...]) -> list[str]:
-    """Return the notes of taxes that are no reasons of an exemption."""
+    """Return the notes of taxes that are not the reason of an exemption."""
     return [clean(row.note) for row in rows if row.note and row.category not in _WITH_REASON]
 
 

@@ -1,7 +1,7 @@
 """The documents that are stored when an invoice or credit note is issued: its JSON, and its XML as CII and UBL.
 
-They are stored by the operation that issues it, and before one that changes what they contain. If that failed, they
-are stored when somebody asks for them, with the same content. Once stored, they never change.
+They are stored by the operation that issues it, and before one that changes what they contain. If that fails, the
+first request stores them, with the same content. Once stored, they never change.
 """
 
 import asyncio
@@ -94,13 +94,13 @@ class IssuedDocuments:
         self._invoices = invoices
         self._catalogue = catalogue
 
-    async def _papers(self) -> InvoiceDocuments:
+    async def _documents(self) -> InvoiceDocuments:
         calendar = await self._invoices.calendar() or Calendar.of("month")
         # Names are those at issue, so the instant for drafts is never used.
         return InvoiceDocuments(self._invoices, self._catalogue, calendar, 0)
 
     async def store(self, issued: Issued) -> None:
-        """Store the documents that exist. Never raise for what reading them later can repair or report."""
+        """Store the documents that exist. Raise no error that a later read can repair or report."""
         try:
             if set(_ALL) - await self._invoices.documents.kinds(issued.id):
                 await self._store(issued)
@@ -116,7 +116,7 @@ class IssuedDocuments:
             await self._store(issued)
             found = await self._invoices.documents.get(issued.id, kind)
         if found is None:
-            raise StoreUnavailable(f"the {kind} document of {issued.number} is gone again")
+            raise StoreUnavailable(f"the {kind} document of {issued.number} was deleted again")
         return found
 
     async def lacks(self, issued: Issued) -> list[Lack]:
@@ -124,7 +124,7 @@ class IssuedDocuments:
         if isinstance(issued, Invoice):
             data, taxes = issued.issue_data, issued.tax_rows
         else:
-            data, taxes = (await (await self._papers()).note_with_parties(issued)).data, issued.tax_rows
+            data, taxes = (await (await self._documents()).note_with_parties(issued)).data, issued.tax_rows
         assert data is not None, issued.id
         return lacks(data, taxes, issued.currency, issued.digits)
 
@@ -139,15 +139,15 @@ class IssuedDocuments:
     async def _content(self, issued: Issued) -> EInvoice:
         try:
             if isinstance(issued, Invoice):
-                return await invoice_content((await self._papers()).bill(issued))
-            return note_content(await (await self._papers()).note_with_parties(issued))
+                return await invoice_content((await self._documents()).bill(issued))
+            return note_content(await (await self._documents()).note_with_parties(issued))
         except (ValueError, KeyError) as wrong:
             raise DamagedInvoice(f"the lines of {issued.number} contradict its sums: {wrong}", RESTORE) from wrong
 
     async def _json(self, issued: Issued) -> bytes:
         if isinstance(issued, Invoice):
-            return _encode(issued_json((await self._papers()).bill(issued)))
-        data = (await (await self._papers()).note_with_parties(issued)).data
+            return _encode(issued_json((await self._documents()).bill(issued)))
+        data = (await (await self._documents()).note_with_parties(issued)).data
         head = credit_note_json(issued)
         document = IssuedNoteJson(
             **{name: getattr(head, name) for name in CreditNoteJson.__struct_fields__},

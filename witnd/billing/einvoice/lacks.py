@@ -95,10 +95,10 @@ def _buyer(data: IssueData, taxes: Sequence[TaxRow]) -> Iterator[Lack]:
 
 def _taxes(taxes: Sequence[TaxRow]) -> Iterator[Lack]:
     if not taxes:  # BR-CO-4, BR-CO-18
-        remedy = "set billing.tax of the customer to the key of a tax, also if nothing is to be taxed"
+        remedy = "set billing.tax of the customer to the key of a tax, even if nothing is taxed"
         yield Lack(path="tax_rows", problem="is empty: the lines have no tax", remedy=remedy)
     if len(taxes) > 1 and any(row.category == OUTSIDE_SCOPE for row in taxes):  # BR-O-11 to BR-O-14
-        problem = "has a tax of category O beside others"
+        problem = "has a tax of category O together with others"
         yield Lack(path="tax_rows", problem=problem, remedy="bill what is outside the scope of tax separately")
     for place, row in enumerate(taxes):
         if row.category == EXEMPT and not row.note:  # BR-E-10
@@ -135,12 +135,12 @@ def _exchange_rate(data: IssueData, taxes: Sequence[TaxRow], currency: str) -> I
         yield Lack(
             path="exchange_rate",
             problem=f"is missing: the invoice is in {currency}, and the seller reports its tax in {own[0]}",
-            remedy=f"issue it with an exchange rate: how many {own[0]} one {currency} is",
+            remedy=f"issue it with an exchange rate: how many {own[0]} one {currency} is worth",
             is_required=False,
         )
 
 
 def _currencies(country: str) -> list[str]:
-    from babel.numbers import get_territory_currencies  # noqa: PLC0415 - only who issues invoices needs it
+    from babel.numbers import get_territory_currencies  # noqa: PLC0415 - only needed to issue invoices
 
     return list(get_territory_currencies(country))

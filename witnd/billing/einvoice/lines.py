@@ -17,14 +17,15 @@ from witnd.billing.einvoice.row_classes import RowClasses
 from witnd.billing.einvoice.text import clean
 from witnd.billing.export.bill import Bill, Note
 from witnd.billing.export.local_times import LocalTimes
+from witnd.billing.export.sections import priced_unit
 from witnd.billing.export.words import Words
 from witnd.domain.invoices.invoice import Row
 from witnd.domain.invoices.tax import TaxClass, TaxRow
 from witnd.domain.values.money import difference, exact_sum, minor_text, plus, product, to_minor
 from witnd.domain.values.period import UTC
 
-#: Outcomes that are single lines. Above that, there is one line for each agent, price and grade: recipients limit the
-#: size of files, and nobody checks thousands of lines by hand.
+#: Most outcomes that get a line each. Above that, there is one line for each agent, price and grade, because recipients
+#: limit the size of files.
 ITEMISED_MAX: Final = 1_000
 
 _ZERO: Final = Decimal(0)
@@ -62,7 +63,7 @@ async def invoice_lines(bill: Bill) -> tuple[Line, ...]:
             key = row.agent_key, row.price_hash, row.grade, class_
             group = groups.setdefault(key, _Group(name=bill.agent_of(row)))
             group.outcomes += 1
-            group.units = plus(group.units, Decimal(row.unit or 0))
+            group.units = plus(group.units, priced_unit(row))
             group.amount = plus(group.amount, amount)
             continue
         parts = classes.of(row, tax)

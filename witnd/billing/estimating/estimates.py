@@ -1,7 +1,7 @@
-"""What open invoices come to, as if their periods closed now: the rating of the close over what is there so far.
+"""Estimates of open invoices, as if their periods closed now: the rating of the close, over the outcomes so far.
 
-An estimate takes the terms that are in effect at the end of the period by what is known now. So at the end of the
-period it is what the closed invoice has.
+An estimate uses the terms that, as of now, will be in effect at the end of the period. At the end of the period, it
+equals the closed invoice.
 
 The outcomes of a draft are read once and then kept as runs in memory; later estimates only read new ones.
 """
@@ -31,7 +31,7 @@ from witnd.store.invoices.reads import Invoices
 from witnd.store.invoices.reversal_codec import StoredReversal, reversed_in_period
 from witnd.store.invoices.rows import ClosedMeanwhile
 
-# How long an estimate is returned again. A little of the 10 seconds is left for the way to the caller.
+# How long an estimate is reused: less than 10 seconds, which leaves time for the response.
 FRESH_MS: Final = 8_000
 # Outcomes that one request reads: about a second. A larger draft is read by several requests.
 ROWS_PER_REQUEST: Final = 50_000
@@ -104,9 +104,9 @@ class Estimates:
         self._drafts: OrderedDict[str, _Draft] = OrderedDict()
 
     async def of(self, invoice: Invoice, catalogue: Catalogue, calendar: Calendar, now_ms: int) -> Estimate | None:
-        """Return the estimate of an open invoice, at most `FRESH_MS` old. None for any other invoice, while more of a
-        large one has to be read by further calls, if it has too many runs, or if a row is damaged: the close reports
-        that."""
+        """Return the estimate of an open invoice, at most `FRESH_MS` old. None if it is not open, if it
+        is large and further calls have to read the rest, if it has too many runs, or if a row is damaged, which the
+        close reports."""
         if invoice.closed or invoice.end > calendar.until:
             return None
         draft = self._drafts.get(invoice.id)
@@ -163,7 +163,7 @@ class Estimates:
         return [(row, b"%d" % partition) for row in rows]
 
     def _evict(self) -> None:
-        """Forget the drafts that were not asked for longest."""
+        """Evict the drafts that were not estimated for the longest time."""
         size = sum(draft.runs.size for draft in self._drafts.values())
         while len(self._drafts) > MAX_DRAFTS or (size > MAX_SIZE and len(self._drafts) > 1):
             _, oldest = self._drafts.popitem(last=False)
@@ -175,7 +175,7 @@ async def _estimate(invoice: Invoice, runs: Runs, catalogue: Catalogue, calendar
     terms_of = partial(period_terms, catalogue, invoice.customer_key, invoice.currency, end=invoice.end)
     due = period_charges(catalogue, invoice.customer_key, invoice.billed_period, calendar).get(invoice.currency)
     unrated = sum(1 for row in rows if row.amount is None)
-    # The rows that were read, of which there can be more or fewer than the head says.
+    # Counts the rows that were read, which can differ from the count in the head.
     settled = exact_sum(_amount(row) for row in rows)
     gone = sum(1 for row in rows if row.reversed_at is not None)
     head = replace(invoice, lines=len(rows), unrated=unrated, subtotal=settled, reversed=gone)

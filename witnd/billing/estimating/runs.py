@@ -1,9 +1,9 @@
-"""Summarise the outcomes of an open draft, so that its estimate costs little however many it has.
+"""Summarise the outcomes of an open draft, so that estimates are fast.
 
-Neighbours in the order of a group with the same price are one *run*: rating a run as if it were one outcome gives the
+Consecutive outcomes of a group with the same price are one *run*: rating a run as if it were one outcome gives the
 same sum, because prices depend on the units before and not on single outcomes. A group whose price does not change has
 one run. The newest outcomes are kept one by one, because outcomes of other partitions can still come before them.
-Reversed outcomes count for no price, so they are in no run.
+A reversed outcome adds nothing to the sums of its run, but its price can be the last one of a group.
 """
 
 from bisect import insort
@@ -24,6 +24,7 @@ KEPT_MS: Final = 60_000
 MAX_KEPT: Final = 1_000
 # More runs take more than a second to rate. Only a group with many outcomes under alternating prices has them.
 MAX_RUNS: Final = 50_000
+_ZERO: Final = Decimal(0)
 
 
 class OutOfOrder(Exception):  # noqa: N818 - caught by the reader, which starts again
@@ -35,18 +36,22 @@ class TooManyRuns(Exception):  # noqa: N818 - an expected state, not a bug
 
 
 class _Run:
-    """Outcomes with one price: their number and units, and their sums if they were rated at settlement."""
+    """Outcomes with one price: their number and units, and their sums if they were rated at settlement. The reversed
+    ones are not in these."""
 
-    __slots__ = ("amount", "count", "exact", "first", "unit")
+    __slots__ = ("amount", "count", "exact", "first", "reversed", "unit")
 
     def __init__(self, first: Row) -> None:
         self.first = first
-        self.count = 1
-        self.unit = Decimal(first.unit or 0)
-        self.amount = Decimal(first.amount or 0)
-        self.exact = Decimal(first.amount_exact or first.amount or 0)
+        self.count = 0
+        self.unit = self.amount = self.exact = _ZERO
+        self.reversed: list[Row] = []
+        self.add(first)
 
     def add(self, row: Row) -> None:
+        if row.reversed_at is not None:
+            self.reversed.append(row)
+            return
         self.count += 1
         self.unit = plus(self.unit, Decimal(row.unit or 0))
         if row.amount is not None:
@@ -62,8 +67,13 @@ class _Run:
             self.amount = difference(self.amount, amount)
             self.exact = difference(self.exact, Decimal(row.amount_exact) if row.amount_exact else amount)
 
-    def row(self) -> Row:
-        """Return the run as one row."""
+    def rows(self) -> Iterator[Row]:
+        """Yield the reversed outcomes, then the others as one row."""
+        yield from self.reversed
+        if self.count:
+            yield self._row()
+
+    def _row(self) -> Row:
         first = self.first
         is_rated = first.amount is not None
         return Row(
@@ -87,9 +97,8 @@ class Runs:
     def __init__(self, price_of: Callable[[str], Price]) -> None:
         self._price_of = price_of
         self._groups: dict[GroupKey, list[_Run]] = {}
-        self._places: dict[str, tuple[list[_Run], bool]] = {}  # by price hash: the runs of its group; can it have runs
+        self._places: dict[str, tuple[list[_Run], bool]] = {}  # by price hash: runs of its group; is it additive
         self._kept: list[tuple[Order, int, Row]] = []
-        self._reversed: list[Row] = []
         self._last: Order = (-1, b"")  # of the outcomes in runs
         self._number = 0
         self.size = 0  # runs and outcomes in memory
@@ -112,12 +121,13 @@ class Runs:
             self._append(row)
             self._last = order
         del self._kept[:done]
-        self.size = sum(map(len, self._groups.values())) + len(self._kept) + len(self._reversed)
+        in_runs = sum(1 + len(run.reversed) for runs in self._groups.values() for run in runs)
+        self.size = in_runs + len(self._kept)
         if self.size > MAX_RUNS:
             raise TooManyRuns
 
     def reverse(self, row: Row, at: int) -> None:
-        """Note the reversal of an outcome that was added, at an instant (ms). Raises OutOfOrder."""
+        """Record the reversal of an added outcome, at an instant (ms). Raises OutOfOrder."""
         order = row_order(row)
         for place, (_, number, kept) in enumerate(self._kept):
             if kept.id == row.id:
@@ -127,25 +137,19 @@ class Runs:
         if not is_additive or len(runs) != 1 or runs[0].first.price_hash != row.price_hash:
             raise OutOfOrder
         runs[0].remove(row)
-        if not runs[0].count:
-            runs.clear()
-        self._reversed.append(replace(row, reversed_at=at))
+        runs[0].add(replace(row, reversed_at=at))
 
     def rows(self) -> Iterator[Row]:
-        """Yield all outcomes, those of each group in order. Reversed ones come first, except for the newest."""
-        yield from self._reversed
+        """Yield all outcomes, those of each group in order. In a run, reversed ones come first."""
         for runs in self._groups.values():
             for run in runs:
-                yield run.row()
+                yield from run.rows()
         for _, _, row in self._kept:
             yield row
 
     def _append(self, row: Row) -> None:
-        if row.reversed_at is not None:
-            self._reversed.append(row)
-            return
         runs, is_additive = self._place(row)
-        if is_additive and runs and runs[-1].first.price_hash == row.price_hash:
+        if runs and runs[-1].first.price_hash == row.price_hash and (is_additive or row.reversed_at is not None):
             runs[-1].add(row)
         else:
             runs.append(_Run(row))
@@ -153,9 +157,7 @@ class Runs:
     def _add_late(self, row: Row) -> None:
         """Add an outcome whose place in the order has passed, if the order does not matter in its group."""
         runs, is_additive = self._place(row)
-        if row.reversed_at is not None:
-            self._reversed.append(row)
-        elif not runs:
+        if not runs:
             runs.append(_Run(row))
         elif is_additive and len(runs) == 1 and runs[0].first.price_hash == row.price_hash:
             runs[0].add(row)

@@ -94,7 +94,7 @@ class LocalFormat:
         return self._written(_noon(date), self._month)
 
     def period_days(self, period: Period) -> str:
-        """Format a period where it is clear which time zone it has: `1 – 30 November 2026`. Hours are those of UTC."""
+        """Format a period without its time zone: `1 – 30 November 2026`. Hours are those of UTC."""
         if period.kind == HOUR:
             start = utc_time(period.start)
             return f"{self._written(start, self._date)}, {start:%H:%M} – {utc_time(period.end):%H:%M}"
@@ -122,7 +122,7 @@ class LocalFormat:
         return "one" if number == 1 or (number == 0 and self.locale == "fr") else "other"
 
     def _written(self, at: datetime, pattern: str) -> str:
-        from babel.dates import format_datetime  # noqa: PLC0415 - only who writes dates needs it
+        from babel.dates import format_datetime  # noqa: PLC0415 - only needed to write dates
 
         text = str(format_datetime(at, pattern, locale=self._cldr))
         is_first = self.locale == "fr" and at.day == 1 and pattern.startswith("d ")

@@ -20,6 +20,12 @@ MAX_BUFFERED_ROWS: Final = 20_000
 _ZERO: Final = Decimal(0)
 
 
+def priced_unit(row: Row) -> Decimal:
+    """Return the quantity that the amount of an outcome is for. A reversed one that was rated at settlement keeps its
+    amount, which a credit offsets."""
+    return Decimal((row.unit if row.rated == "at_settlement" else row.counted_unit) or 0)
+
+
 class PriceSum(Struct, kw_only=True):
     """The outcomes of a group under one price and tax key, with one grade. `amount` is that of rated outcomes."""
 
@@ -33,7 +39,7 @@ class PriceSum(Struct, kw_only=True):
 
     def count(self, row: Row) -> None:
         self.outcomes += 1
-        self.units = exact_sum((self.units, Decimal(row.unit or "0")))
+        self.units = exact_sum((self.units, priced_unit(row)))
         if row.amount is None:
             self.unrated += 1
         else:

@@ -1,6 +1,6 @@
 """`python -m witnd.billing.pdf.process`: read a page from standard input, and write it as PDF/A-3.
 
-It opens no file but fonts, and no connection: the only thing that a page may contain is its logo.
+It opens only fonts, and no connection: a page may contain only its logo.
 """
 
 import resource
@@ -20,7 +20,7 @@ _VARIANT: Final = "pdf/a-3b"
 
 
 def main() -> None:
-    with suppress(OSError, ValueError):  # the sandbox of the systemd unit may forbid it, and has limits of its own
+    with suppress(OSError, ValueError):  # the systemd sandbox may forbid it, and sets limits too
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     job = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Job)
     try:
@@ -39,7 +39,7 @@ def pdf(job: Job) -> bytes:
     class LogoOnly(URLFetcher):  # type: ignore[misc]  # the library has no types
         def fetch(self, url: str, headers: Any = None) -> Any:
             if not url.startswith(_LOGO):
-                raise ValueError("a page loads nothing but its logo")
+                raise ValueError("a page loads only its logo")
             return super().fetch(url, headers)
 
     at = datetime.fromisoformat(job.at)

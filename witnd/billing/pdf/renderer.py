@@ -60,7 +60,7 @@ async def make_pdf(job: Job) -> bytes:
             async with asyncio.timeout(_SECONDS):
                 made, said = await process.communicate(msgspec.msgpack.encode(job))
         except TimeoutError:
-            raise PdfFailed(f"the page was not finished after {_SECONDS:.0f} seconds; ask for its summary") from None
+            raise PdfFailed(f"the page was not finished after {_SECONDS:.0f} seconds; request the summary") from None
         finally:
             if process.returncode is None:
                 process.kill()

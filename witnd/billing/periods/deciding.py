@@ -30,7 +30,7 @@ class Periods:
         self._offsets_of = offsets_of
 
     def begin(self, stored: Calendar | None, known: Calendar | None, now_ms: int, step: Commit) -> None:
-        """Continue a calendar, or begin one if `known` is None. Add it to the first step if it is not stored so."""
+        """Continue a calendar, or begin one if `known` is None. Add it to the first step if it must be stored."""
         self.calendar = self._planned(known, now_ms)
         if self.calendar != stored:
             step.add("HSET", self._keys.state, FIELD, encode_calendar(self.calendar))

@@ -1,4 +1,4 @@
-"""`witnd invoices ageing`: what customers owe, by the days since the due date."""
+"""`witnd invoices ageing`: sum what customers owe, by the days since the due date."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +25,8 @@ COLUMNS: Final = ("customer", "", "invoices", "current", "1-30 days", "31-60 day
 def ageing(*, customer: str | None, currency: str | None, json_output: bool, config_path: Path | None) -> None:
     """Sum what is due of unpaid invoices, by the days since the due date, for each customer and currency.
 
-    current: until the due date. Dates are those of UTC. In each currency, who owes most for the
-    longest time comes first.
+    `current` is not overdue. Today is the date in the billing time zone. In each currency, the customer
+    with the largest amount in the oldest bucket comes first.
 
     \b
     JSON: {"date", "totals": [SUMS…], "customers": [SUMS with "customer_key"…], "complete", "unreadable": [ID…]},
@@ -51,7 +51,7 @@ async def _ageing(customer: str | None, currency: str | None, as_document: bool,
     for id_ in report.unreadable:
         click.echo(printable(f"unreadable: invoice {id_} is damaged and not included; run `witnd audit`"))
     if not report.complete:
-        click.echo(f"not complete: only the {LOOKED_AT_MAX} unpaid invoices with the earliest due dates are included")
+        click.echo(f"incomplete: only the {LOOKED_AT_MAX} unpaid invoices with the earliest due dates are included")
 
 
 def _rows(report: AgeingReport) -> list[tuple[object, ...]]:

@@ -1,6 +1,6 @@
 """`witnd invoices export`: write invoices and credit notes to files.
 
-How they look is in `witnd.billing.export`, finding them in `documents`; this puts them where they are wanted.
+How they look is in `witnd.billing.export`, finding them in `documents`; this module writes them.
 """
 
 from collections import Counter
@@ -65,7 +65,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
     "--output",
     default=STDOUT,
     metavar="FILE",
-    help="A file, a directory for single documents, or - for standard output.",
+    help="A file, a directory for several documents, or - for standard output.",
 )
 @click.option(
     "--detail", type=click.Choice(["full", "summary"]), help="Whether a page or PDF lists every outcome; default: full."
@@ -101,7 +101,7 @@ def export(
     \b
     csv     one table of all lines; with --what, of the invoices or credit notes
     jsonl   the same, one JSON document per line
-    html    one page per invoice, to print; several files need a directory as --output, also below
+    html    one page per invoice, to print; from here on, several files need a directory as --output
     pdf     the same page as PDF (needs the extra pdf)
     xml     an electronic invoice (EN 16931) as CII; ubl: as UBL
     facturx a PDF that contains the XML (needs the extra einvoice)
@@ -162,19 +162,19 @@ def _check(form: str, what: str | None, detail: Detail | None, customers: Path |
 
 async def _export(wish: _Wish, config: Path | None) -> None:
     customers = {} if wish.stripe_customers is None else read_stripe_customers(wish.stripe_customers)
-    async with papers(config) as shelf:
-        named = await shelf.found(wish.names)
+    async with papers(config) as documents:
+        named = await documents.found(wish.names)
         if wish.form in ENDINGS:
             await write_files(
-                shelf,
-                _each(wish, shelf, named),
+                documents,
+                _each(wish, documents, named),
                 wish.form,
                 wish.detail,
                 wish.output,
                 is_one=bool(wish.names) and len(named) == 1,
             )
             return
-        asked = _Asked(wish, shelf, named)
+        asked = _Asked(wish, documents, named)
         with whole_file(wish.output) as write:
             async for chunk in asked.text(customers):
                 write(chunk)
@@ -185,9 +185,9 @@ async def _export(wish: _Wish, config: Path | None) -> None:
 class _Asked:
     """The documents of one file, counted while they are written."""
 
-    def __init__(self, wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
+    def __init__(self, wish: _Wish, documents: Named, named: list[Bill | Note]) -> None:
         self._wish = wish
-        self._shelf = shelf
+        self._documents = documents
         self._bills = [one for one in named if isinstance(one, Bill)]
         self._notes = [one for one in named if isinstance(one, Note)]
         self._count = 0
@@ -221,7 +221,7 @@ class _Asked:
             self._count += 1
             yield bill
         if not self._wish.names:
-            async for bill in self._shelf.bills(self._wish.wanted):
+            async for bill in self._documents.bills(self._wish.wanted):
                 self._count += 1
                 yield bill
 
@@ -230,7 +230,7 @@ class _Asked:
             self._count += 1
             yield note
         if not self._wish.names:
-            async for note in self._shelf.notes(self._wish.period, self._wish.customer):
+            async for note in self._documents.notes(self._wish.period, self._wish.customer):
                 self._count += 1
                 yield note
 
@@ -270,13 +270,13 @@ class _Asked:
             raise click.exceptions.Exit(USAGE)
 
 
-async def _each(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> AsyncIterator[Bill | Note]:
+async def _each(wish: _Wish, documents: Named, named: list[Bill | Note]) -> AsyncIterator[Bill | Note]:
     for paper in named:
         yield paper
     if wish.names:
         return
-    found: AsyncIterator[Bill | Note] = shelf.bills(wish.wanted)
+    found: AsyncIterator[Bill | Note] = documents.bills(wish.wanted)
     if wish.what == "credit-notes":
-        found = shelf.notes(wish.period, wish.customer)
+        found = documents.notes(wish.period, wish.customer)
     async for paper in found:
         yield paper

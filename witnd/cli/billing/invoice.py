@@ -154,13 +154,13 @@ def stage_lines(invoice: Invoice, times: LocalTimes) -> list[str]:
     """Explain what the status means for the totals."""
     if invoice.stage != "open":
         return []
-    told = [f"It is open: outcomes that resolve before {times.text(invoice.end)} are still added."]
+    lines = [f"It is open: outcomes that resolve before {times.text(invoice.end)} are still added."]
     if invoice.unrated:
-        told.append(
+        lines.append(
             f"{invoice.unrated} of its {invoice.lines} lines get their amount when the period is closed (tiers, "
             "packages, quotas, minimums and caps need all of it), and are not in the subtotal."
         )
-    return told
+    return lines
 
 
 def row_columns(
@@ -227,11 +227,11 @@ def sum_lines(invoice: Invoice, taxes: Sequence[TaxRow], balance: Decimal) -> li
         sums.append(("due", invoice.due))
     amounts = right(minor_text(amount, invoice.digits) for _, amount in sums)
     width = max(SUM_WIDTH, *(len(name) for name, _ in sums))
-    told = [f"{name:<{width}} {amount} {invoice.currency}" for (name, _), amount in zip(sums, amounts, strict=True)]
+    lines = [f"{name:<{width}} {amount} {invoice.currency}" for (name, _), amount in zip(sums, amounts, strict=True)]
     if invoice.status == "draft" and balance:
         left = f"{minor_text(balance, invoice.digits)} {invoice.currency}"
-        told.append(f"The customer has a balance of {left}, which pays for it when it is issued.")
-    return told
+        lines.append(f"The customer has a balance of {left}, which pays for it when it is issued.")
+    return lines
 
 
 def estimate_lines(estimate: Estimate, times: LocalTimes) -> list[str]:

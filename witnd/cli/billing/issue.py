@@ -8,13 +8,13 @@ import click
 
 from witnd.app.invoices import operations
 from witnd.app.invoices.facts import ExchangeRate
-from witnd.cli.billing.operations import Acted, act, dry_run_option, end, tell
+from witnd.cli.billing.operations import Acted, act, dry_run_option, end, report
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 
-# Invoices that are named when several lack the same.
+# Invoices named in one message if several lack the same fields.
 _NAMES_SHOWN: Final = 3
 
 
@@ -26,13 +26,13 @@ _NAMES_SHOWN: Final = 3
     metavar="DATE",
     type=TEXT,
     help="Issue date, from the last day of the period to today, not before the latest in the series; default: today "
-    "in UTC.",
+    "in the billing time zone.",
 )
 @click.option(
     "--exchange-rate",
     metavar="CURRENCY=RATE",
     type=TEXT,
-    help="For the tax in the seller's currency: how much of it is one unit of the invoice's currency.",
+    help="Exchange rate for the tax: how much one unit of the invoice's currency is worth in CURRENCY.",
 )
 @dry_run_option
 @json_option
@@ -90,7 +90,7 @@ async def _issue(
     config: Path | None,
 ) -> None:
     if date is not None:
-        operations.check_date(date)  # before it connects: the mistake is in the command
+        operations.check_date(date)  # before connecting, because the command is wrong
     async with session(config) as opened:
         services = opened.services
         acted = []
@@ -106,7 +106,7 @@ async def _issue(
             )
             acted.append(one)
             if not as_document:
-                tell(one, "issued")
+                report(one, "issued")
     if as_document:
         as_json({"data": acted})
     elif not acted:
@@ -114,12 +114,12 @@ async def _issue(
     else:
         for warning in dict.fromkeys(warning for one in acted for warning in one.warnings):
             click.echo(printable(f"witnd: warning: {warning}"), err=True)
-        _tell_lacks(acted)
+        _report_lacks(acted)
     end(acted)
 
 
-def _tell_lacks(acted: Sequence[Acted]) -> None:
-    """Report on standard error what invoices lack to be electronic invoices, once for all that lack the same."""
+def _report_lacks(acted: Sequence[Acted]) -> None:
+    """Report on standard error what invoices lack to be electronic invoices, once for all that lack the same fields."""
     by_lacks: dict[tuple[str, ...], list[Acted]] = {}
     for one in acted:
         if one.lacks:

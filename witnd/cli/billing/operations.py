@@ -153,7 +153,7 @@ async def _one(
     if as_document:
         as_json(acted)
     else:
-        tell(acted, participle)
+        report(acted, participle)
     end([acted])
 
 
@@ -187,7 +187,7 @@ async def act(
     )
 
 
-def tell(acted: Acted, participle: str) -> None:
+def report(acted: Acted, participle: str) -> None:
     one = acted.invoice
     if acted.result == "refused" or one is None:
         click.echo(printable("witnd: " + "; ".join(filter(None, (acted.problem, acted.remedy)))), err=True)

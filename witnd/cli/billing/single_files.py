@@ -24,10 +24,10 @@ _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 
 
 async def write_files(
-    shelf: Named, papers: AsyncIterator[Bill | Note], form: str, detail: Detail | None, output: str, *, is_one: bool
+    documents: Named, papers: AsyncIterator[Bill | Note], form: str, detail: Detail | None, output: str, *, is_one: bool
 ) -> None:
-    """Write single documents to a directory; one document also to a file or standard output. Documents without such a
-    file are reported, and the others are written."""
+    """Write each document to a file in a directory; a single one may also go to a file or standard output. A document
+    without such a file is reported, and the others are written."""
     directory = _directory(output)
     if directory is None and not is_one:
         refuse("several pages need a directory, such as --output invoices/ (with a trailing slash)")
@@ -35,7 +35,7 @@ async def write_files(
     async for paper in papers:
         place = output if directory is None else str(directory / f"{_file_name(paper)}.{ENDINGS[form]}")
         try:
-            await _write(shelf, paper, form, detail, place)
+            await _write(documents, paper, form, detail, place)
             count += 1
         except Refused as wrong:
             refused += 1
@@ -46,9 +46,9 @@ async def write_files(
         raise click.exceptions.Exit(USAGE)
 
 
-async def _write(shelf: Named, paper: Bill | Note, form: str, detail: Detail | None, place: str) -> None:
+async def _write(documents: Named, paper: Bill | Note, form: str, detail: Detail | None, place: str) -> None:
     if form != "html":
-        made = await shelf.file(paper, cast("FileForm", form), detail if isinstance(paper, Bill) else None)
+        made = await documents.file(paper, cast("FileForm", form), detail if isinstance(paper, Bill) else None)
         with whole_file(place) as write:
             write(made)
         return
@@ -58,7 +58,7 @@ async def _write(shelf: Named, paper: Bill | Note, form: str, detail: Detail | N
         if isinstance(paper, Bill):
             parts = invoice_page(paper, detail or "full")
         else:
-            parts = note_page(await shelf.with_parties(paper))
+            parts = note_page(await documents.with_parties(paper))
         async for chunk in parts:
             write(chunk)
 

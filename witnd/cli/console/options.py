@@ -57,7 +57,7 @@ class CheckedText(click.ParamType[str]):
 
 #: An instant as the contract writes it, in milliseconds.
 INSTANT = _Instant()
-#: A year, a month or a day of UTC.
+#: A year, a month or a day, in the billing time zone.
 PERIOD = _Period()
 #: The text of an instant.
 INSTANT_TEXT = CheckedText("instant", instant.parse)

@@ -134,7 +134,7 @@ def _print(found: Explained, outcome: Listed, frozen: Terms, reasoning: Reasonin
         said = "does not change the deadline" if isinstance(timer, str) else f"settles {duration_text(timer)} later"
         _say(f"timer      {action}: {said}")
     if frozen.reversal is not None:
-        _say(f"reversed   {reversal_text(frozen.reversal)}")
+        _say(f"reversal   {reversal_text(frozen.reversal)}")
     if frozen.grades is None or found.line is not None:
         _say(f"price      {frozen.price_words} ({frozen.currency}, {_whence(frozen)})")
     else:

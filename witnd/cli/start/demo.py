@@ -32,7 +32,7 @@ def demo(seconds: int | None) -> None:
     The demo starts the daemon with a private Redis server in a temporary directory. It has three sample
     agents (support, coding, contract signing) and their customers. It begins with 60 days of history, so
     there are invoices to review, issue and credit, and paid and overdue ones. The traffic is realistic:
-    some outcomes are missed shortly before they settle, or reversed after it, and some events are
+    some outcomes are missed shortly before they settle, or reversed afterwards, and some events are
     duplicate, late, invalid, or for an unknown customer. A webhook receiver verifies every signature. The
     demo prints each step.
 

@@ -36,8 +36,7 @@ from witnd.domain.values.money import difference, exact_sum, minor_text, plain, 
 
 # Credits and caps are already negative.
 CREDITABLE: Final[tuple[Kind, ...]] = ("outcome", "fee", "minimum", "recurring", "commitment", "manual")
-# Rows of one credit.
-MAX_ITEMS: Final = 500
+MAX_ITEMS: Final = 500  # rows of one credit
 _ZERO: Final = Decimal(0)
 
 
@@ -97,7 +96,7 @@ class Credits:
     def add(self, item: Item, amount: Decimal, reason: str, reversed_at: int | None = None) -> None:
         """Credit an amount of a row, which must be possible. `reversed_at`: of its outcome (ms), if that is why."""
         text = minor_text(amount.copy_negate(), self._invoice.digits)
-        self._rows.append(replace(_credit_row(self._invoice, item, text, reason, self._at), reversed_at=reversed_at))
+        self._rows.append(_credit_row(self._invoice, item, text, reason, self._at, reversed_at))
         self._credited[item.row.id] = exact_sum((item.credited, amount))
         self.after = _with_credit(self.after, item, amount)
 
@@ -253,7 +252,7 @@ def _credit_refusal(invoice: Invoice, row: Row) -> Refusal | None:
     return None
 
 
-def _credit_row(invoice: Invoice, item: Item, amount: str, reason: str, at: int) -> Row:
+def _credit_row(invoice: Invoice, item: Item, amount: str, reason: str, at: int, reversed_at: int | None) -> Row:
     row = item.row
     # The credited amount only grows, so it makes the id of each credit unique.
     return Row(
@@ -266,12 +265,13 @@ def _credit_row(invoice: Invoice, item: Item, amount: str, reason: str, at: int)
         amount_exact=plain(Decimal(amount)),
         rated="at_settlement" if row.kind == "manual" else row.rated,
         outcome_key=row.outcome_key,
-        resolved_at=at,
+        resolved_at=reversed_at or at,
         contract_hash=row.contract_hash,
         corrects=row.id,
         reason=reason,
         grade=row.grade,
         tax=_stored_tax(invoice, item) or None,
+        reversed_at=reversed_at,
     )
 
 

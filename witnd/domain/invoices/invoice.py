@@ -45,7 +45,7 @@ class Row(Struct, frozen=True, kw_only=True):
     price_per_unit: str | None = None
     # Of outcome rows and their credits.
     outcome_key: str | None = None
-    resolved_at: int | None = None  # ms; of a credit: its creation
+    resolved_at: int | None = None  # ms; of a credit: its creation, or that of the reversal
     contract_hash: str | None = None
     unit: str | None = None
     working: dict[str, Any] | None = None  # the calculation, None if it is unit × price

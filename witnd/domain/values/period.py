@@ -31,9 +31,9 @@ HOUR: Final = "hour"
 UTC: Final = "UTC"
 
 HOUR_MS: Final = 3_600_000
-# Shorter rests of a period join the next one.
+# Shorter remainders of a period join the next one.
 SHORTEST_REST_MS: Final = 48 * HOUR_MS
-# The longest period is a month with such a rest, and a clock that was set back.
+# The longest period is a month with such a remainder, and a clock that was set back.
 LONGEST_PERIOD_MS: Final = 35 * DAY_MS
 # A change is written at least this long before it takes effect, so that every program has read it by then.
 CHANGE_AHEAD_MS: Final = 30_000
@@ -210,7 +210,7 @@ class Calendar(Struct, frozen=True):
         """Return the calendar with the bounds of the period at an instant and of the next one. `offset_at` is that of
         the last rule's zone.
 
-        What is decided stays. If the offset at its end is another one by now, the rule starts again there.
+        What is decided stays. If the offset at its end has changed, a new rule starts there.
         """
         last, found = self.rules[-1], self
         if last.zone == UTC or self._next_end(now_ms) is not None:
@@ -218,7 +218,7 @@ class Calendar(Struct, frozen=True):
         if last.until and last.offsets.offset_at(last.until) != offset_at(last.until // 1000):
             last = _first_rule(last.until, last.kind, last.zone, last.day_at(last.until), offset_at)
             found = Calendar((*self.rules, last))
-        # Two periods, of which the first one may be joined with a rest.
+        # Two periods, of which the first may include a remainder.
         horizon = max(now_ms, last.until, last.start) + 3 * LONGEST_PERIOD_MS
         offsets = last.offsets.extended(last.until, horizon, offset_at)
         longer = found._with_last(replace(last, until=horizon, offsets=offsets))

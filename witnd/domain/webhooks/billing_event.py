@@ -58,7 +58,7 @@ def event_delivery_id(rule: str, type: str, subject: str, count: int) -> str:  #
 
 
 def receivers(rules: Iterable[NotificationRule], event: WrittenEvent) -> list[NotificationRule]:
-    """Return the rules that an event is sent to. A rule is not told of its own suspension."""
+    """Return the rules that an event is sent to. A rule gets no event about its own suspension."""
     return [rule for rule in rules if rule.wants_event(event.type) and rule.id != event.subject]
 
 

@@ -7,7 +7,7 @@ OutcomeSource = Literal["outcome_confirmed", "outcome_missed", "both", "outcome_
 BillingSource = Literal[
     "invoice_closed", "invoice_issued", "invoice_paid", "invoice_overdue", "invoice_voided", "credit_note_issued"
 ]
-#: What operators want to know.
+#: Sources for operators.
 OperatorSource = Literal["endpoint_suspended", "settlement_blocked"]
 Source = OutcomeSource | BillingSource | OperatorSource
 DeliveryType = Literal["outcome_succeed", "outcome_failed", "outcome_reversed"]

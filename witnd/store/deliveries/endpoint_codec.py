@@ -15,7 +15,7 @@ def encode_endpoint(state: EndpointState) -> bytes:
 
 
 def decode_endpoint(record: bytes | None) -> EndpointState:
-    """Return the state of an endpoint. A damaged record counts as healthy: a message too many is better than none."""
+    """Return the state of an endpoint. A damaged record counts as healthy: an extra message is better than none."""
     return read_endpoint(record) or HEALTHY
 
 

@@ -1,7 +1,7 @@
 """Encodes and decodes billing events: one JSON text in an entry of their stream.
 
-The instant of an event is that of its entry. A script adds what only it knows: the number that it assigned to a
-document, or how often something has happened.
+The instant of an event is that of its entry. A script adds what only it can determine: the number that it
+assigned to a document, or how often something has happened.
 """
 
 from typing import Any, Final
@@ -14,7 +14,7 @@ from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.records.sealed import DAMAGE
 
 FORMAT: Final = 1
-# What a number that is not known before the step fills, the first one that is null.
+# The fields for a number that the step assigns: it fills the first one that is null.
 _NUMBERS: Final = ("creditNoteNumber", "invoiceNumber")
 
 

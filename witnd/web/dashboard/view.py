@@ -14,7 +14,7 @@ from witnd.web.http.route import Raw
 
 PREFIX: Final = "/dashboard"
 HTML: Final = "text/html; charset=utf-8"
-# Load resources only from this site, allow no inline scripts or styles, and forbid framing. Printed pages have frames.
+# Load resources only from this site, allow no inline scripts or styles, and forbid framing. Frames show printed pages.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -97,7 +97,7 @@ function swap(page, id, fresh) {
   const scrolled = regions(old).map((one) => one.scrollLeft);
   const kept = keepTyped(old, found);
   old.replaceWith(found);
-  // What a form would do depends on what is typed there.
+  // Previews the effect of a form while the user types.
   if (fresh) for (const one of kept) if (one.form?.dataset.preview) one.dispatchEvent(new Event("input", { bubbles: true }));
   regions(found).forEach((one, at) => { one.scrollLeft = scrolled[at] || 0; });
   regions(found)[region]?.focus({ preventScroll: true });

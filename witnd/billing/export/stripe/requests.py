@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from witnd.billing.export.bill import Bill
 from witnd.billing.export.json_lines import document
+from witnd.billing.export.sections import priced_unit
 from witnd.billing.export.stripe.item import Item, ItemPeriod, Request
 from witnd.billing.export.stripe.scale import UnsupportedByStripe, scale
 from witnd.domain.invoices.invoice import Invoice, Row, row_id
@@ -129,7 +130,7 @@ class _Sum(Struct, kw_only=True):
         self.amount = plus(self.amount, Decimal(row.amount or 0))
         if row.kind == "outcome":
             self.outcomes += 1
-            self.units = plus(self.units, Decimal(row.unit or 0))
+            self.units = plus(self.units, priced_unit(row))
 
 
 class _ItemBuilder:
@@ -166,8 +167,8 @@ class _ItemBuilder:
     async def whole(self) -> list[Request]:
         """Return one item for the invoice."""
         words = f"{self._bill.words('invoice')} {self._bill.title}: {self._outcomes(self._invoice.lines)}"
-        said = {"kind": "invoice", "amount": minor_text(self._invoice.net, self._invoice.digits)}
-        return [self._request(self._invoice.id, self._invoice.net, words, said)]
+        metadata = {"kind": "invoice", "amount": minor_text(self._invoice.net, self._invoice.digits)}
+        return [self._request(self._invoice.id, self._invoice.net, words, metadata)]
 
     async def _summed(self, key_of: Callable[[Row], tuple[str | None, ...]]) -> list[Request]:
         sums: dict[tuple[str | None, ...], _Sum] = {}
@@ -206,24 +207,24 @@ class _ItemBuilder:
                  else self._outcomes(one.outcomes)]  # fmt: skip
         if one.price is not None:
             parts.append(f"{words('unit_price')} {words.unit_price(one.price)}")
-        said = {"kind": "sum", "outcomes": str(one.outcomes), "unit": plain(one.units)}
+        metadata = {"kind": "sum", "outcomes": str(one.outcomes), "unit": plain(one.units)}
         names = ("agent_key", "grade", "price_hash")
-        said |= {name: _truncate(text, _METADATA_MAX) for name, text in zip(names, key, strict=False) if text}
-        said["amount"] = minor_text(one.amount, invoice.digits)
+        metadata |= {name: _truncate(text, _METADATA_MAX) for name, text in zip(names, key, strict=False) if text}
+        metadata["amount"] = minor_text(one.amount, invoice.digits)
         id_ = row_id(invoice.id, "stripe", *["" if part is None else part for part in key])
-        return self._request(id_, one.amount, f"{one.agent}: {', '.join(parts)}", said)
+        return self._request(id_, one.amount, f"{one.agent}: {', '.join(parts)}", metadata)
 
     def rounding_item(self, units: int) -> Request:
         """Return the item for the difference between the other items and the charged amount."""
         amount = self._scale.amount(units)
-        said = {"kind": "rounding", "invoice_net": minor_text(self._invoice.net, self._invoice.digits)}
+        metadata = {"kind": "rounding", "invoice_net": minor_text(self._invoice.net, self._invoice.digits)}
         words = f"Rounding to what can be charged in {self._invoice.currency}"
-        return self._request(row_id(self._invoice.id, "rounding"), amount, words, said)
+        return self._request(row_id(self._invoice.id, "rounding"), amount, words, metadata)
 
     def _outcomes(self, number: int) -> str:
         return self._bill.words.count("outcomes", number)
 
-    def _request(self, key: str, amount: Decimal, words: str, said: dict[str, str]) -> Request:
+    def _request(self, key: str, amount: Decimal, words: str, metadata: dict[str, str]) -> Request:
         invoice = self._invoice
         item = Item(
             customer=self._customer,
@@ -231,7 +232,7 @@ class _ItemBuilder:
             currency=invoice.currency.lower(),
             description=_truncate(words, _DESCRIPTION_MAX),
             period=ItemPeriod(start=invoice.start // 1000, end=invoice.end // 1000 - 1),
-            metadata=dict(_identity(self._head)) | said | {"not_included": _NOT_INCLUDED},
+            metadata=dict(_identity(self._head)) | metadata | {"not_included": _NOT_INCLUDED},
         )
         return Request(idempotency_key=key, invoice_item=item)
 

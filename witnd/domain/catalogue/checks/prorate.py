@@ -1,4 +1,4 @@
-"""Refuse fees and commitments that are charged by days where periods are hours."""
+"""Refuse fees and commitments that are charged by days if periods are hours."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

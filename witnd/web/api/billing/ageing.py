@@ -17,8 +17,8 @@ class AgeingFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 @route(
     "GET",
     "/v1/invoices/ageing",
-    says="Sum what is due of unpaid invoices by currency and by customer: until the due date, and 1 to 30, 31 to 60 "
-    "and over 60 days after it.",
+    says="Sum what is due of unpaid invoices by currency and by customer: not overdue, and 1 to 30, 31 to 60 and "
+    "over 60 days after the due date.",
     scope="read",
     query=AgeingFilter,
     answer=AgeingReport,

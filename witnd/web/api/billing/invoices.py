@@ -44,8 +44,8 @@ class LineListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True
 class OneInvoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`format`: export the lines as csv or jsonl (with `what=invoices`, the invoice itself), as a page to print (html)
     or pdf, as an electronic invoice (xml is CII; ubl; facturx is a PDF with the XML), as the json that was stored at
-    issue, or as bodies of Stripe's "create an invoice item" for `stripe_customer`. `detail=summary` leaves the single
-    outcomes out of a page or PDF."""
+    issue, or as bodies of Stripe's "create an invoice item" for `stripe_customer`. `detail=summary` omits the
+    list of outcomes from a page or PDF."""
 
     format: Form | None = None
     what: What = "lines"

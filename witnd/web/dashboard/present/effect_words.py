@@ -17,7 +17,7 @@ def issue_effect(effect: Effect) -> str:
     if not after.due:
         rest = "Nothing remains due, so the invoice is paid at once."
     after_that = "After that, only credit notes can correct lines."
-    return f"Issuing gives the next number, {effect.number}, {does}. {rest} {after_that}"
+    return f"Issuing assigns the next number, {effect.number}, {does}. {rest} {after_that}"
 
 
 def payment_effect(effect: Effect) -> str:
@@ -28,11 +28,13 @@ def payment_effect(effect: Effect) -> str:
     if applied and after.due:
         parts.append(f"Pays {_money(applied, after)} of this invoice; {_money(after.due, after)} will still be due.")
     elif applied:
-        parts.append(f"Pays the {_money(applied, after)} that are due, so the invoice is paid.")
+        parts.append(f"Pays the full amount due, {_money(applied, after)}.")
     else:
         parts.append("Nothing is due.")
     if over:
-        parts.append(f"{_money(over, after)} go to the customer's balance, then {_money(effect.balance, after)}.")
+        parts.append(
+            f"{_money(over, after)} goes to the customer's balance, which will be {_money(effect.balance, after)}."
+        )
     return " ".join(parts)
 
 
@@ -40,14 +42,14 @@ def void_effect(effect: Effect) -> str:
     before = effect.before
     return (
         f"Writes off {_money(before.total, before)}: the customer no longer owes it, and the outcomes are not billed "
-        f"again.{_cancelling(effect)} The number {before.number} stays used."
+        f"again.{_cancelling(effect)} The number {before.number} is not used again."
     )
 
 
 def revise_effect(effect: Effect) -> str:
     edition = "" if effect.opens is None else f", edition {effect.opens.edition}"
     return (
-        f"Voids {effect.before.number}, and opens a draft with the same lines that replaces it{edition}."
+        f"Voids {effect.before.number} and replaces it with a draft of the same lines{edition}."
         f"{_cancelling(effect)} The draft gets a new number when it is issued."
     )
 
@@ -58,12 +60,12 @@ def credit_effect(effect: Effect) -> str:
         amount = difference(after.credited, effect.before.credited)
         return f"Adds a credit of {_money(amount, after)} to this draft. Its sum before tax will be {_net(after)}."
     tax = " with tax" if note.tax_rows else ""
-    parts = [f"Gives credit note {effect.number} of {_money(note.total, after)}{tax}."]
+    parts = [f"Creates credit note {effect.number} of {_money(note.total, after)}{tax}."]
     if note.applied:
-        parts.append(f"{_money(note.applied, after)} reduce the amount due, then {_money(after.due, after)}.")
+        parts.append(f"{_money(note.applied, after)} reduces the amount due to {_money(after.due, after)}.")
     if note.to_balance:
         balance = _money(effect.balance, after)
-        parts.append(f"{_money(note.to_balance, after)} go to the customer's balance, then {balance}.")
+        parts.append(f"{_money(note.to_balance, after)} goes to the customer's balance, which will be {balance}.")
     return " ".join(parts)
 
 
@@ -71,10 +73,10 @@ def _cancelling(effect: Effect) -> str:
     """The credit note that cancels an invoice, and what it returns to the balance."""
     text = ""
     if effect.note is not None:
-        text += f" Credit note {effect.number} over {_money(effect.note.total, effect.after)} cancels it."
+        text += f" Credit note {effect.number} of {_money(effect.note.total, effect.after)} cancels it."
     if effect.before.balance_used:
         used, balance = _money(effect.before.balance_used, effect.after), _money(effect.balance, effect.after)
-        text += f" The {used} that the balance paid return to it, then {balance}."
+        text += f" The {used} paid from the customer's balance returns to it; the balance will be {balance}."
     return text
 
 

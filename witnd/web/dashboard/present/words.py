@@ -63,7 +63,7 @@ def _address(parts: Sequence[str], query: Mapping[str, object]) -> str:
 
 
 def when(at: str | int | None) -> str:
-    """An instant in UTC, the time zone of billing, with milliseconds in the tooltip."""
+    """An instant in UTC, with milliseconds in the tooltip."""
     if at is None:
         return NOTHING
     ms = at if isinstance(at, int) else instant.parse(at)

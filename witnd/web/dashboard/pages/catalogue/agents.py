@@ -26,7 +26,7 @@ FEW: Final = 5
 MANY: Final = 100
 # In place of grades, timers or a reversal that a version does not have.
 NONE: Final = "–"
-SIDES: Final = ("Name", "Billed when", "Grades", "Settles after", "Timers", "Reversed", "Quantity", "State")
+SIDES: Final = ("Name", "Billed when", "Grades", "Settles after", "Timers", "Reversal", "Quantity", "State")
 
 
 @page("/dashboard/agents")

@@ -109,6 +109,7 @@ async def show_customer(request: PageRequest) -> Answer:
     terms = thing.version.content.get("agents", ())
     outcomes = await page_of_outcomes(services, customer=key, limit=NEWEST, after=None)
     bills = await invoices.listed(services, invoices.wanted(customer_key=key), NEWEST, None)
+    zone = services.config.billing.time_zone
     return HtmlPage(
         "catalogue/customer.html",
         {
@@ -125,7 +126,8 @@ async def show_customer(request: PageRequest) -> Answer:
             # Those with own terms that are on the page have a link beside them.
             "agents": sorted(known.agents(at).keys() - {content["agent"] for content in terms[:PRICES]}),
             "outcomes": outcomes.data,
-            "invoices": rows_of(await exports.papers(services), bills, services.config.billing.time_zone)[0],
+            "invoices": rows_of(await exports.papers(services), bills, zone)[0],
+            "zone": zone,
             "ageing": await ageing.report(services, customer_key=key),
             "balances": await balances.balances(services, key),
             "refunds": (await balances.refunds(services, key, NEWEST, None)).data,
@@ -193,7 +195,7 @@ def _terms(content: dict[str, Any]) -> OwnTerms:
         condition=None if condition is None else condition_text(condition),
         grades=grade_lines(content),
         timers=timer_lines(content) if "timers" in content else None,
-        reversal=(reversal_line(content) or "never") if REVERSAL in content else None,
+        reversal=(reversal_line(content) or "none") if REVERSAL in content else None,
     )
 
 

@@ -151,7 +151,7 @@ def _form(
                 "attribution_method": METHODS[base["attribution_method"]],
                 "condition": _rule_text(base),
                 "timers": ", ".join(timer_lines(base)) or "none",
-                REVERSAL: reversal_line(base) or "never",
+                REVERSAL: reversal_line(base) or "none",
             },
             **shared(request, given, tried, wrong, trying=_effective_terms(base, given, own) if trying else None),
         },

@@ -37,9 +37,9 @@ async def pay_several(request: PageRequest) -> Answer:
 
 
 async def _several(request: PageRequest, what: Action) -> Answer:
-    """The list sends its rows alone. The page that answers lists what would be done, and its form does it."""
+    """Show what would be done with the rows of the list; the form of that page does it."""
     form = request.form
-    # Those that were left alone are planned again, for example with another date, but never done unseen.
+    # Skipped ones are planned again, for example with another date, but never done without a review.
     is_review = "once" not in form or is_preview(request)
     items = shown_items(request, "row", "left") if is_review else shown_items(request, "row")
     given = {name: form.get(name, "").strip() or None for name in ("date", "method", "reference")}
@@ -53,13 +53,13 @@ async def _several(request: PageRequest, what: Action) -> Answer:
         return await _review(request, what, shown_items(request, "row", "left"), terms, refused)
     results = await bulk.act(request.services, request.author, what, items, terms)
     done = [one for one in results if one.problem is None]
-    shelf = await exports.papers(request.services)
+    documents = await exports.papers(request.services)
     return HtmlPage(
         "invoices/bulk_results.html",
         {
             "what": what,
             "title": _TITLES[what],
-            "results": [_line(one, shelf) for one in results],
+            "results": [_line(one, documents) for one in results],
             "done": len(done),
             "left": len(results) - len(done),
         },
@@ -77,7 +77,7 @@ def _check_terms(what: Action, terms: Terms) -> None:
 async def _review(
     request: PageRequest, what: Action, items: Sequence[Item], terms: Terms, refused: Refused | None = None
 ) -> HtmlPage:
-    """List what would be done, what would not and why. The form has the rows that would be done, as they were shown."""
+    """List what would be done, and what would be skipped with the reason. The form has the rows as they were shown."""
     wrong = refused
     try:
         _check_terms(what, terms)
@@ -87,14 +87,14 @@ async def _review(
     planned = await bulk.plan(request.services, request.author, what, items, terms)
     ready = [one for one in planned if one.problem is None]
     sums = sums_text((one.invoice.currency, _text(one, one.total)) for one in ready if one.invoice is not None)
-    shelf = await exports.papers(request.services)
+    documents = await exports.papers(request.services)
     return HtmlPage(
         "invoices/bulk_review.html",
         {
             "what": what,
             "title": _TITLES[what],
-            "ready": [_line(one, shelf) for one in ready],
-            "left": [_line(one, shelf) for one in planned if one.problem is not None],
+            "ready": [_line(one, documents) for one in ready],
+            "left": [_line(one, documents) for one in planned if one.problem is not None],
             "rows": [("left" if one.problem else "row", shown_text(one.item)) for one in planned],
             "button": f"{_VERBS[what]} {plural(len(ready), 'invoice')}: {sums}",
             "given": {name: request.form.get(name, "") for name in ("date", "method", "reference")},
@@ -105,10 +105,10 @@ async def _review(
     )
 
 
-def _line(one: Planned | Result, shelf: InvoiceDocuments) -> dict[str, Any]:
+def _line(one: Planned | Result, documents: InvoiceDocuments) -> dict[str, Any]:
     """Return an invoice of the list for people."""
     invoice = one.invoice
-    customer = "" if invoice is None else _customer(shelf, invoice)
+    customer = "" if invoice is None else _customer(documents, invoice)
     line: dict[str, Any] = {
         "id": one.item.id,
         "invoice": invoice,
@@ -122,9 +122,9 @@ def _line(one: Planned | Result, shelf: InvoiceDocuments) -> dict[str, Any]:
     return {**line, "due": "0" if invoice is None else minor_text(invoice.due or Decimal(0), invoice.digits)}
 
 
-def _customer(shelf: InvoiceDocuments, invoice: Invoice) -> str:
+def _customer(documents: InvoiceDocuments, invoice: Invoice) -> str:
     try:
-        return shelf.bill(invoice).customer_name
+        return documents.bill(invoice).customer_name
     except DamagedInvoice:
         return invoice.customer_key
 

@@ -85,7 +85,7 @@ async def _revised(request: PageRequest, invoice: Invoice) -> Operation | Unchan
 async def effect_text(
     request: PageRequest, decided: Awaitable[Operation | Unchanged], says: Callable[[Effect], str]
 ) -> str:
-    """Return the effect of what a form says so far, or why it would be refused."""
+    """Return the effect of a form's current input, or why it would be refused."""
     try:
         effect = await effect_of(request.services, await decided)
     except Refused as why:

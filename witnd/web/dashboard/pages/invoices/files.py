@@ -39,7 +39,7 @@ class InvoiceExport(Struct, frozen=True, kw_only=True):
 
 
 class NoteExport(Struct, frozen=True, kw_only=True):
-    """How one credit note is to be a file."""
+    """The format for one credit note."""
 
     format: NoteForm = "csv"
 

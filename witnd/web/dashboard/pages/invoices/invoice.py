@@ -24,11 +24,11 @@ from witnd.web.dashboard.present.words import link
 from witnd.web.errors import status_of
 
 LIMIT: Final = 50
-# A longer document is shown without single outcomes, which are listed below it.
+# A longer document is shown without its list of outcomes, which follows below it.
 SUMMARY_FROM: Final = 200
-# Lines of the longest document that is shown. To sum up more takes too long for each view of the page.
+# Lines of the longest document that is shown. Adding up more takes too long for each view of the page.
 EMBEDDED_LINES_MAX: Final = 2_000
-# What the head says needs no look at the rows.
+# The head has all figures for the page, so no rows are read.
 _UNREAD: Final = InvoiceSummary()
 
 
@@ -40,7 +40,7 @@ async def show_invoice(request: PageRequest) -> Answer:
     except Refused as refused:
         if "after" not in request.query or refused.code != "CONFLICT":
             raise
-        # The lines have another order since the period was closed, so the place in them means nothing any more.
+        # Closing the period changed the order of the lines, so the cursor is no longer valid.
         return Redirect(
             link("invoices", name_of(invoice)), "This invoice was closed; showing its lines from the start."
         )
@@ -102,7 +102,7 @@ def _once(request: PageRequest, refused: Refused | None) -> str:
 
 
 async def _sheet(services: DaemonServices, invoice: Invoice) -> SheetView:
-    """What the printed page says of it: the dashboard says the same."""
+    """Return the content of the printed page, which the dashboard shows too."""
     bill = (await exports.papers(services)).bill(invoice)
     # The dashboard is in English.
     return invoice_view(replace(bill, locale="en"), _UNREAD)

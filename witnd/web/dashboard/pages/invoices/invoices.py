@@ -40,8 +40,8 @@ STATUSES: Final = {
 
 
 class InvoiceRow(Struct, frozen=True, kw_only=True):
-    """An invoice in the list. `due` is None before it is issued: nothing is to be paid until then. `is_net`: the total
-    is before tax, which is computed when the period closes. `shown`: what a form says that its author has seen."""
+    """An invoice in the list. `due` is None before it is issued. `is_net`: the total
+    is before tax, which is computed when the period closes. `shown`: what the author has seen, for a form."""
 
     id: str
     name: str
@@ -128,7 +128,7 @@ def name_of(invoice: Invoice) -> str:
 
 
 def period_of(invoice: Invoice, zone: str) -> str:
-    """`November 2026`, or its days. Without the time zone, if it is `zone`."""
+    """Return `November 2026`, or the days. The time zone is omitted if it is `zone`."""
     if invoice.zone != zone or invoice.period == HOUR:
         return wording.period(invoice.billed_period)
     if invoice.period == "month" and invoice.first_day.endswith("-01"):
@@ -142,13 +142,13 @@ async def _ageing(request: PageRequest) -> AgeingReport:
     return await ageing.report(request.services, customer_key=asked.customer, currency=asked.currency)
 
 
-def rows_of(shelf: InvoiceDocuments, found: Page[Invoice], zone: str) -> tuple[list[InvoiceRow], list[str]]:
+def rows_of(documents: InvoiceDocuments, found: Page[Invoice], zone: str) -> tuple[list[InvoiceRow], list[str]]:
     """Return the rows of a page, and the ids of the invoices that cannot be read. `zone`: the billing time zone, which
     the rows do not name."""
     rows, unreadable = [], list(found.unreadable)
     for invoice in found.data:
         try:
-            rows.append(_row(shelf.bill(invoice), zone))
+            rows.append(_row(documents.bill(invoice), zone))
         except DamagedInvoice:
             unreadable.append(invoice.id)
     return rows, unreadable

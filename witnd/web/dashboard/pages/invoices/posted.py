@@ -27,7 +27,7 @@ def check_confirmed(request: PageRequest) -> None:
 
 
 def shown_text(item: Item) -> str:
-    """Return what a form says that its author has seen of an invoice: `<id>:<revision>:<total>`."""
+    """Return what the author has seen of an invoice, for a form: `<id>:<revision>:<total>`."""
     return f"{item.id}:{item.revision}:{format(item.total, 'f')}"
 
 
@@ -42,7 +42,7 @@ def shown_items(request: PageRequest, *fields: str) -> list[Item]:
 def _item(text: str) -> Item:
     found = _SHOWN.fullmatch(text)
     if found is None:
-        raise invalid("row", "is not what the list of invoices sends; go back to the list")
+        raise invalid("row", "must be a row of the list of invoices; go back to the list")
     return Item(id=found["id"], revision=int(found["revision"]), total=Decimal(found["total"]))
 
 

@@ -42,7 +42,7 @@ def steps_of(services: DaemonServices, invoice: Invoice, full: InvoiceInFull, to
 
 
 def _life(services: DaemonServices, invoice: Invoice, today: str) -> Iterator[Step]:
-    """What happens once to an invoice."""
+    """Yield the steps that an invoice can have only once."""
     if invoice.opened_at is None:
         yield Step(code="opened", name="Opened", at=invoice.start, note="when its period began")
     else:
@@ -60,7 +60,7 @@ def _life(services: DaemonServices, invoice: Invoice, today: str) -> Iterator[St
         else:
             yield Step(code="closes", name="Period ends", at=invoice.end, is_coming=True)
     if (issues_at := automatic_issue(services, invoice)) is not None:
-        yield Step(code="issues", name="Issue, automatic", at=issues_at, is_coming=True, counts_down=True)
+        yield Step(code="issues", name="Automatic issue", at=issues_at, is_coming=True, counts_down=True)
     if invoice.issued_at is not None:
         dated = invoice.issue_date if invoice.issue_date != instant.render(invoice.issued_at)[:10] else None
         note = "" if dated is None else f"dated {dated}"
@@ -77,17 +77,17 @@ def _due(invoice: Invoice, date: str, today: str) -> Step:
     late = days_late(date, today) if invoice.due else 0
     return Step(
         code="due-date",
-        name="Due" if late <= 0 else "Due, overdue",
+        name="Due" if late <= 0 else "Overdue",
         at=max(day_number(date) * DAY_MS, invoice.issued_at or 0),  # it may be issued with an earlier date
         date=date,
-        note="" if late <= 0 else f"{late} {'day' if late == 1 else 'days'} ago, not paid",
+        note="" if late <= 0 else f"{late} {'day' if late == 1 else 'days'} ago",
         tone="bad" if late > 0 else "",
         is_coming=bool(invoice.due) and late <= 0,
     )
 
 
 def days_late(date: str, today: str) -> int:
-    """Return how many days ago a due date was; below 1: it is not over."""
+    """Return how many days ago a due date was; 0 or less: it is not overdue."""
     return day_number(today) - day_number(date)
 
 
@@ -106,7 +106,7 @@ def _voided(invoice: Invoice, at: int) -> Step:
 
 
 def _entries(full: InvoiceInFull) -> Iterator[Step]:
-    """Payments, their reversals, and credit notes."""
+    """Yield payments, their reversals, and credit notes."""
     for one in full.payments:
         words = ", ".join(text for text in (one.method, one.reference) if text)
         yield Step(
@@ -134,7 +134,7 @@ def automatic_issue(services: DaemonServices, invoice: Invoice) -> int | None:
     if invoice.status != "draft":
         return None
     billing = services.config.billing
-    # Of a closed period in which nothing is owed, where such invoices are not wanted.
+    # A closed draft without amounts, if `zero_invoices` is false.
     unwanted = invoice.closed and not (invoice.subtotal or invoice.manual or billing.zero_invoices)
     if billing.issue == "manual" or unwanted:
         return None

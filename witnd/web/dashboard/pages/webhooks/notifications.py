@@ -190,7 +190,7 @@ async def name_of(request: PageRequest) -> str:
 
 
 def source_words(source: str) -> str:
-    """What a rule reports."""
+    """Return what a rule reports, for people."""
     return EVENT_LABELS.get(source) or f"{SOURCE_LABELS[source]} outcomes"
 
 
