@@ -13,7 +13,7 @@ from redis import Redis, ResponseError
 
 from tests.support.deployment import Deployment
 from tests.support.processes import DEADLINE, until
-from witnd.config import DaemonConfig, load
+from witnd.config import DaemonConfig, HttpConfig, load
 from witnd.daemon.assembly import Daemon
 from witnd.daemon.process.systemd import Systemd
 from witnd.endpoint import endpoint
@@ -71,7 +71,9 @@ class Ledger(Deployment):
 
     async def _work(self, holds: Any, instance: str = "workshop") -> None:
         config = msgspec.structs.replace(
-            load(None, self.environ), daemon=DaemonConfig(instance=instance, state_dir=self.directory)
+            load(None, self.environ),
+            daemon=DaemonConfig(instance=instance, state_dir=self.directory),
+            http=HttpConfig(bind=None),
         )
         daemon = Daemon(config, Systemd(), remember=False)
         running = asyncio.ensure_future(daemon.run(endpoint(self.server.url)))

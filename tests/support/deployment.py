@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from tests.support.processes import DEADLINE
 from tests.support.server import Server
 from witnd.cli.main import main
-from witnd.config import Config, DaemonConfig, RedisConfig
+from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig
 from witnd.daemon.assembly import Daemon
 from witnd.daemon.process.systemd import Systemd
 from witnd.domain.outcomes.partitioning import partition_of
@@ -167,6 +167,8 @@ class Deployment:
         config = Config(
             redis=RedisConfig(url=self.server.url, partitions=self.partitions),
             daemon=DaemonConfig(instance="workshop", state_dir=self.directory),
+            # Tests run beside each other, and none of them asks this daemon.
+            http=HttpConfig(bind=None),
         )
         daemon = Daemon(config, Systemd(), remember=False)
         running = asyncio.ensure_future(daemon.run(endpoint(self.server.url)))
