@@ -138,5 +138,5 @@ def test_a_browser_sends_a_logo(tab: Tab, api: ApiServer) -> None:
     tab.field("logo").set_input_files({"name": "logo.png", "mimeType": "image/png", "buffer": png(40, 20)})
     page.get_by_role("button", name="Save seller").click()
     page.locator("img.logo").wait_for()
-    assert page.evaluate("document.querySelector('img.logo').naturalWidth") == 40
+    page.wait_for_function("document.querySelector('img.logo').naturalWidth === 40")  # once it is loaded
     assert api.get("/v1/seller")["address"] == ["Hafenstraße 1", "Hof 2"]
