@@ -273,15 +273,14 @@ class Biller:
         return applied._replace(now_ms=self._guard.trusted_now(applied.now_ms))
 
     async def _wait_for_logs(self, applied: Positions, end: int) -> None:
-        """Append a tick to idle logs, and record which partitions the period waits for."""
+        """Append a tick to idle logs, and record which partitions billing up to an instant waits for."""
         behind = [number for number, cursor in enumerate(applied.cursors) if cursor < end]
         for number in behind:
             if applied.logs[number] < end:
                 await self._call("appending a tick", partial(self._ledger.tick, number, self._guard.append_limit()))
-        self.waiting_for = (
-            f"the period that ended at {instant.render(end)} waits for partition "
-            f"{', '.join(map(str, behind))} to be applied past it"
-        )
+        if behind:
+            which = ", ".join(map(str, behind))
+            self.waiting_for = f"billing up to {instant.render(end)} waits for partition {which} to be applied past it"
 
     async def _close_periods(self, applied: Positions) -> None:
         """Close every draft whose period ended before the position that all logs have passed."""

@@ -87,31 +87,31 @@ class ClosedDrafts:
         self._refused = {}
         while True:
             found = await self._call("reading closed drafts", partial(self._ledger.to_issue, left, PAGE))
-            ripe = [(id_, end + self._grace_ms) for id_, end in found if end <= due]
+            ripe = [(id_, end) for id_, end in found if end <= min(due, reached - self._grace_ms)]
             if ripe and not await self._call("checking Redis", self._safe):
                 self._refused = refused
                 return IDLE_MS
             if ripe:
                 # The parties and taxes are those at issue.
                 await self._load_catalogue()
-            for id_, through in ripe:
-                if through > reached:
-                    left += 1
-                    self.waits_for = through if self.waits_for is None else min(self.waits_for, through)
-                    continue
+            for id_, end in ripe:
                 if (before := refused.get(id_)) is not None and self._is_waiting(before, now_ms):
                     self._refuse(id_, before)
                     left += 1
                     continue
-                if through != tried:
+                if end != tried:
                     await before_period()
-                tried = through
+                tried = end
                 if await self._try("issuing an invoice", partial(self._issue, id_, now_ms, before)):
                     issued += 1
                 else:
                     left += 1
             if len(ripe) < len(found):
-                wait_ms = min(IDLE_MS, found[len(ripe)][1] - due)
+                following = found[len(ripe)][1]
+                if following <= due:
+                    self.waits_for = following + self._grace_ms
+                else:
+                    wait_ms = min(IDLE_MS, following - due)
             if len(ripe) < PAGE:
                 break
         if issued:
