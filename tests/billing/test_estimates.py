@@ -99,7 +99,7 @@ def closed(lists: Lists, of: Catalogue) -> DraftRating:
     gone = lists.reversed
     rows = sorted(lists.all, key=row_order)
     rows = [
-        replace(row, reversed_at=gone[row.outcome_key or ""].accepted_at) if row.outcome_key in gone else row
+        replace(row, reversed_at=gone[row.outcome_key or ""].reversed_at) if row.outcome_key in gone else row
         for row in rows
     ]
     terms_of = partial(period_terms, of, "acme", "EUR", end=head.end)
@@ -161,7 +161,9 @@ def test_an_estimate_equals_the_closed_invoice(
             for which in undone[step]:
                 if lists.all:
                     row = lists.all[which % len(lists.all)]
-                    lists.reversed[row.outcome_key or ""] = StoredReversal(f"{NOVEMBER.end - 1}-0", row.billed_at)
+                    lists.reversed[row.outcome_key or ""] = StoredReversal(
+                        f"{NOVEMBER.end - 1}-0", row.billed_at, NOVEMBER.end - 1
+                    )
             head = lists.head
             expected = closed(lists, of)
             made = estimated(found, head, of, NOVEMBER.start + step * (FRESH_MS + 1))

@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import count
 from typing import Any
+from zlib import crc32
 
 import pytest
 from lxml import html
@@ -278,3 +280,60 @@ def test_a_reversal_is_on_a_draft_soon_though_the_logs_are_idle(sharded: Ledger)
     assert (head["total"], notes(sharded, head)) == ("10.00", [])
     assert lines(sharded, head["id"])[-1] == ("credit", "outcome-1", "-10.00")
     sharded.audited()
+
+
+BILLER = "witn:{shared}:billing:owner"
+
+
+def same_partition(key: str, partitions: int) -> str:
+    """Another key of the same partition."""
+    partition = crc32(key.encode()) % partitions
+    return next(other for number in count(100) if crc32((other := f"held-{number}").encode()) % partitions == partition)
+
+
+def on_hold(ledger: Ledger, key: str) -> None:
+    """Damage the stored outcome, which the daemon notices at its next event."""
+    ledger.call("SET", f"witn:{{{crc32(key.encode()) % ledger.partitions}}}:outcome:{key}", "xxxx")
+
+
+def repair(ledger: Ledger, key: str) -> None:
+    with ledger.working():
+        assert ledger.json("repair", "outcome", key)["state"] == "repaired"
+
+
+@pytest.mark.parametrize("entry", [FLAT, TIERS % "25"])
+def test_a_reversal_that_waited_for_a_repair_until_its_period_closed_counts_at_the_repair(
+    automatic: Ledger, entry: str
+) -> None:
+    automatic.apply(catalogue(entry))
+    confirm(automatic, ("outcome-1", "10-02"))
+    # Held, so that it has no deadline and the log stays in October; without its biller, the daemon appends no tick.
+    automatic.confirm(same_partition("outcome-1", automatic.partitions), "2001-10-03T12:00:00Z", customer_key="unknown")
+    automatic.call("SET", BILLER, "1:x:other", "PX", 600_000)
+    automatic.work()
+    automatic.call("DEL", BILLER)
+    on_hold(automatic, "outcome-1")
+    reverse(automatic, "outcome-1", "10-20T00:00:00")
+    finish(automatic, issued=True)
+    assert lines(automatic, october(automatic)["id"])[0] == ("outcome", "outcome-1", "10.00")
+    repair(automatic, "outcome-1")
+    explained = automatic.json("explain", "outcome-1")
+    assert explained["reversal"]["accepted_at"] == "2001-10-20T00:00:00.000Z"
+    assert explained["outcome"]["reversed_at"] > "2002"
+    assert "so the reversal counts from the repair at 20" in explained["reversal"]["words"]
+    assert explained["reversal"]["credit"]["is_pending"]
+    automatic.audited()
+
+
+def test_a_reversal_that_waited_with_its_outcome_counts_at_the_repair(automatic: Ledger) -> None:
+    automatic.apply(catalogue())
+    on_hold(automatic, "outcome-1")
+    confirm(automatic, ("outcome-1", "10-02"), ("outcome-2", "10-03"))
+    reverse(automatic, "outcome-1", "10-20T00:00:00")
+    finish(automatic, issued=True)
+    repair(automatic, "outcome-1")
+    with automatic.working():
+        until(lambda: len(automatic.invoices()) == 2 and not pending(automatic), "the line is credited")
+    [head] = [one for one in automatic.invoices() if one["id"] != october(automatic)["id"]]
+    assert lines(automatic, head["id"]) == [("outcome", "outcome-1", "10.00"), ("credit", "outcome-1", "-10.00")]
+    automatic.audited()

@@ -54,6 +54,7 @@ class Record(NamedTuple):
     is_repaired: bool = False
     grade: int | None = None
     reversed_by: EntryId | None = None
+    reversed_at: int | None = None
 
 
 def contract(condition: list[dict[str, Any]] | None = None, **changes: Any) -> Contract:

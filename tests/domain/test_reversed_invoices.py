@@ -40,7 +40,7 @@ def reversed_at(ms: int, key: str = "outcome-1") -> Reversed:
         id=key, kind="outcome", agent_key="support", rate_card="card", price_hash="p", amount="1.00", amount_exact="1",
         rated="at_settlement", outcome_key=key, resolved_at=PERIOD.start,
     )  # fmt: skip
-    return Reversed(outcome_key=key, accepted_at=ms, accepted_on="2026-11-30", item=Item(row=row, credited=Decimal(0)))
+    return Reversed(outcome_key=key, reversed_at=ms, reversed_on="2026-11-30", item=Item(row=row, credited=Decimal(0)))
 
 
 def issued(invoice: Invoice, through: int | None = None, *pending: Reversed, first: int | None = None) -> Invoice:

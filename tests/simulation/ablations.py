@@ -75,8 +75,8 @@ def reversed_once(patch: pytest.MonkeyPatch) -> None:
             and accepted_at < outcome.settles_at + outcome.contract.reversal_ms
         )
 
-    def reverse(outcome: Outcome, entry: EntryId) -> None:
-        outcome.reversed_by = entry
+    def reverse(outcome: Outcome, entry: EntryId, at: int) -> None:
+        outcome.reversed_by, outcome.reversed_at = entry, at
 
     patch.setattr(Outcome, "can_be_reversed", can_be_reversed)
     patch.setattr(Outcome, "reverse", reverse)

@@ -82,14 +82,14 @@ def add_reversals(
         if head is None:
             raise _lost_line(line)
         step.add("HSET", keys.reversals(id_), line.outcome_key, encode_reversal(line))
-        is_before_end = line.accepted_at < head.end
+        is_before_end = line.at < head.end
         if is_before_end:
             if head.closed:
                 raise _lost_line(line)
             drafts[id_] = replace(head, reversed=head.reversed + 1)
         if not is_before_end or line.rated == "at_settlement":
-            step.add("ZADD", keys.pending_reversals(id_), line.accepted_at, line.outcome_key)
-            step.add("ZADD", keys.reversed, "LT", line.accepted_at, id_)
+            step.add("ZADD", keys.pending_reversals(id_), line.at, line.outcome_key)
+            step.add("ZADD", keys.reversed, "LT", line.at, id_)
             pending[id_] = None
     return list(pending)
 
@@ -110,7 +110,7 @@ async def newest_editions(
 
 def _lost_line(line: ReversalLine) -> Unsafe:
     return Unsafe(
-        f"the reversal of outcome {line.outcome_key!r} was accepted at {line.reversed_at}, and its line is not in an "
+        f"the reversal of outcome {line.outcome_key!r} is of {line.reversed_at}, and its line is not in an "
         "invoice that was open then",
         "restore the newer data, or run `witnd audit` to see what is wrong",
     )

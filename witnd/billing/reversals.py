@@ -112,8 +112,8 @@ def reversed_rows(catalogue: Catalogue, seen: Snapshot, pending: Sequence[Pendin
     return [
         Reversed(
             outcome_key=one.outcome_key,
-            accepted_at=one.accepted_at,
-            accepted_on=seen.calendar.day_at(one.accepted_at).date,
+            reversed_at=one.reversed_at,
+            reversed_on=seen.calendar.day_at(one.reversed_at).date,
             item=Item(row=one.row, credited=seen.credited(one.row.id), tax=taxes.key(one.row)),
         )
         for one in pending

@@ -32,6 +32,11 @@ class HistoryItem(NamedTuple):
     mark: bytes | None
     content: bytes | None
 
+    @property
+    def begins_at(self) -> int:
+        """The instant (ms) from which the event counts: its acceptance, or what released it if it waited."""
+        return self.entry[0] if self.placed_at is None else self.placed_at
+
 
 def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> bytes:
     mark, content, attribution = event.mark, event.content, event.attribution

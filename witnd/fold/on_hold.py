@@ -23,7 +23,7 @@ class Poison(Exception):  # noqa: N818 - describes the data, not a wrong call
 
 
 class _Decide(Protocol):
-    def __call__(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None, /) -> bool: ...
+    def __call__(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None, at: int | None, /) -> bool: ...
 
 
 class _Settle(Protocol):
@@ -65,7 +65,8 @@ def repair(
 ) -> None:
     """Install the repaired outcome, process the waiting events in log order, and settle it if it is overdue.
 
-    `ms` is the instant of the `retry` entry. Without a repair the key stays on hold.
+    `ms` is the instant of the `retry` entry. Without a repair the key stays on hold. An event that reverses the outcome
+    does so at `ms`: the period of its acceptance may be closed.
     """
     rebuilt = on_hold.rebuilt
     if rebuilt is None:
@@ -89,7 +90,7 @@ def repair(
         _settle_due(step, cache, on_hold.key, entry[0], ms, settle)
         counters["waiting"] -= 1
         step.released.append(entry)
-        decide(step, *entry, event, None)
+        decide(step, *entry, event, None, ms)
     _settle_due(step, cache, on_hold.key, ms, ms, settle)
 
 

@@ -187,9 +187,9 @@ class Partition:
         step.deliveries += fan_out.cost if fan_out else 0
         step.settled.append(SettledOutcome(actor, resolution, line, fan_out))
 
-    def _event(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None) -> bool:
+    def _event(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None, at: int | None = None) -> bool:
         """Decide the fate of an event, in the order of contract section 4.3. Return False if its key must be loaded
-        first."""
+        first. `at`: the instant (ms) of the repair that it waited for."""
         cached = known or self.known.get(event.key)
         if cached is None:
             return False
@@ -212,7 +212,7 @@ class Partition:
         elif cached.processed_at is None:
             self._apply(step, cached, ms, seq, event, None)
         elif cached.can_be_reversed(event.action, ms):
-            reverse_outcome(step, self.catalogue, cached, ms, seq, event)
+            reverse_outcome(step, self.catalogue, cached, ms, seq, event, ms if at is None else at)
             self._fate(step, Fate((ms, seq), "reversed", None, event.key))
         else:
             self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))

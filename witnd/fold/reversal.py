@@ -18,10 +18,10 @@ def mark_window(actor: Actor) -> int:
     return max(MARK_WINDOW_MS, actor.contract.reversal_ms)
 
 
-def reverse_outcome(step: Step, catalogue: Catalogue, actor: Actor, ms: int, seq: int, event: Event) -> None:
-    """Reverse a confirmed outcome. The event resets no timer and is not counted."""
-    actor.reverse((ms, seq))
-    actor.reversal = encode_history(ms, seq, event, None)
+def reverse_outcome(step: Step, catalogue: Catalogue, actor: Actor, ms: int, seq: int, event: Event, at: int) -> None:
+    """Reverse a confirmed outcome at an instant (ms). The event resets no timer and is not counted."""
+    actor.reverse((ms, seq), at)
+    actor.reversal = encode_history(ms, seq, event, None if at == ms else at)
     actor.add_marks(mark_of(actor.reversal))
     if not actor.dirty:
         actor.dirty = True

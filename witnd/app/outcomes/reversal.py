@@ -59,17 +59,17 @@ async def reversing_event(
     item = await read_reversal(reads, keys, outcome.key) if outcome.reversed_by is not None else None
     if item is None:
         return None
-    entry, accepted_at = text_of(item.entry), item.entry[0]
-    credit = await credit_of(invoices, line, accepted_at)
+    entry, reversed_at = text_of(item.entry), item.begins_at
+    credit = await credit_of(invoices, line, reversed_at)
     return ReversingEvent(
         entry=entry,
-        accepted_at=instant.render(accepted_at),
+        accepted_at=instant.render(item.entry[0]),
         action=item.action,
         timestamp=None if item.timestamp is None else instant.render(item.timestamp),
         value=item.value,
         attribution=None if item.attribution is None else money.plain(item.attribution),
         words=reversal_sentence(outcome, item.action, entry),
-        bill=_bill_sentence(line, period_end, accepted_at, credit),
+        bill=_bill_sentence(line, period_end, reversed_at, credit),
         credit=credit,
     )
 
@@ -84,7 +84,7 @@ def _bill_sentence(line: Line, period_end: int | None, reversed_at: int, credit:
     return NOTHING_LEFT
 
 
-async def credit_of(invoices: Invoices, line: Line, accepted_at: int) -> Credit | None:
+async def credit_of(invoices: Invoices, line: Line, reversed_at: int) -> Credit | None:
     """Return what the reversal of a line at an instant (ms) corrects, and its credit; None if the line is not on an
     invoice yet."""
     found = await invoices.of_outcome(line.customer_key, line.currency, line.billed_at)
@@ -97,17 +97,17 @@ async def credit_of(invoices: Invoices, line: Line, accepted_at: int) -> Credit 
     if line.outcome_key in pending or line.outcome_key not in stored:
         return replace(credit, is_pending=True)  # or the invoices do not have it yet
     async for given in invoices.rows.credits(found):
-        if given.corrects == line.id and given.reversed_at == accepted_at:
+        if given.corrects == line.id and given.reversed_at == reversed_at:
             return replace(credit, amount=_size(given.amount), credit_row=given.id)
-    return await _noted(invoices, found, line, accepted_at, credit)
+    return await _noted(invoices, found, line, reversed_at, credit)
 
 
-async def _noted(invoices: Invoices, found: Invoice, line: Line, accepted_at: int, credit: Credit) -> Credit:
+async def _noted(invoices: Invoices, found: Invoice, line: Line, reversed_at: int, credit: Credit) -> Credit:
     """Return a credit with its credit note, if it has one."""
-    starts = [start for start in found.reversal_notes.values() if start <= accepted_at]
+    starts = [start for start in found.reversal_notes.values() if start <= reversed_at]
     note = await invoices.note(reversal_note_id(found.id, max(starts))) if starts else None
     for given in () if note is None else note.rows:
-        if note is not None and given.corrects == line.id and given.reversed_at == accepted_at:
+        if note is not None and given.corrects == line.id and given.reversed_at == reversed_at:
             return replace(credit, amount=_size(given.amount), note=note.id, note_number=note.number)
     return credit
 

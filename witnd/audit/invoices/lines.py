@@ -181,7 +181,7 @@ def _read(partition: int, entry: Entry) -> StreamLine | StreamReversal | str:
     try:
         line = decode_line(fields[1], "it")
         if isinstance(line, ReversalLine):
-            return StreamReversal(partition, id_, line) if line.accepted_at >= line.billed_at else "before its line"
+            return StreamReversal(partition, id_, line) if line.at >= line.billed_at else "before its line"
         return StreamLine(partition, id_, line.billed_at, line)
     except Unsafe as wrong:
         return wrong.reason

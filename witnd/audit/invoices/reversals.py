@@ -36,7 +36,7 @@ class InvoiceReversals(NamedTuple):
 
     def in_period(self, invoice: Invoice) -> dict[str, int]:
         """Return the outcomes that were reversed before the end of the period, with the instants (ms)."""
-        return {key: one.accepted_at for key, one in self.all.items() if one.accepted_at < invoice.end}
+        return {key: one.reversed_at for key, one in self.all.items() if one.reversed_at < invoice.end}
 
 
 NONE: Final = InvoiceReversals({}, {})
@@ -52,7 +52,7 @@ async def read_reversals(
     [flat] = await reads.pipeline(("HGETALL", keys.reversals(invoice.id)))
     try:
         found = decode_reversals(invoice.id, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
-        instants = {key: one.accepted_at for key, one in found.items()}
+        instants = {key: one.reversed_at for key, one in found.items()}
     except UNREADABLE:
         findings.differ("reversals", "readable", "unreadable", RESTORE)
         return NONE
@@ -148,9 +148,9 @@ def _check_notes(
         for row in note.rows:
             key = row.outcome_key or ""
             one = reversals.all.get(key)
-            if one is None or one.accepted_at not in period or one.accepted_at < (through or 0):
+            if one is None or one.reversed_at not in period or one.reversed_at < (through or 0):
                 from_, to = instant.render(max(period.start, through or 0)), instant.render(period.end)
-                found = "not reversed" if one is None else f"reversed at {instant.render(one.accepted_at)}"
+                found = "not reversed" if one is None else f"reversed at {instant.render(one.reversed_at)}"
                 must = f"an outcome reversed from {from_}, before {to}"
                 findings.differ(f"row of credit note {note.number}", must, found, RESTORE, key=key)
 
@@ -236,6 +236,10 @@ def _compare(
             findings.differ("reversal", "none: no line has it", "one", FOREIGN_WRITE, key=key)
         elif there is None:
             findings.differ("reversal", f"by event {expected.line.entry}", "none", RESTORE, key=key)
-        elif (there.entry, there.billed_at) != (expected.line.entry, expected.line.billed_at):
+        elif (there.entry, there.billed_at, there.reversed_at) != (
+            expected.line.entry,
+            expected.line.billed_at,
+            expected.line.at,
+        ):
             found = f"by event {there.entry}"
             findings.differ("reversal", f"by event {expected.line.entry}", found, RESTORE, key=key)

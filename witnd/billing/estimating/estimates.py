@@ -146,7 +146,7 @@ class Estimates:
                 # These were read before they were reversed.
                 new = {key: one.billed_at for key, one in reversed_.items() if key not in draft.reversed}
                 for key, row in (await self._open.rows_of(invoice, new)).items() if new else ():
-                    draft.runs.reverse(row, reversed_[key].accepted_at)
+                    draft.runs.reverse(row, reversed_[key].reversed_at)
                     draft.reversed.add(key)
             except OutOfOrder:
                 draft.reset(self._partitions, catalogue)
@@ -202,7 +202,7 @@ def _with_reversal(row: Row, reversed_: Mapping[str, StoredReversal], draft: _Dr
     if found is None:
         return row
     draft.reversed.add(row.outcome_key or "")
-    return replace(row, reversed_at=found.accepted_at)
+    return replace(row, reversed_at=found.reversed_at)
 
 
 def _amount(row: Row) -> Decimal:

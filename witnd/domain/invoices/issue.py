@@ -55,7 +55,7 @@ def issue(
         return settled
     # A draft may have credits of later reversals.
     through = max(invoice.end if through is None else through, invoice.issued_through or 0)
-    earliest = reversed_[0].accepted_at if reversed_ else through
+    earliest = reversed_[0].reversed_at if reversed_ else through
     if first_reversal is not None and first_reversal < min(earliest, through):
         return Refusal(f"outcomes on {invoice_label(invoice)} were reversed meanwhile", "retry")
     issued_on = date or _issue_date(invoice, today)

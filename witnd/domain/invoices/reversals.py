@@ -22,12 +22,12 @@ _ZERO: Final = Decimal(0)
 
 
 class Reversed(Struct, frozen=True, kw_only=True):
-    """A reversed outcome whose row is to be credited. `accepted_at`: the instant (ms) of the reversing event, and
-    `accepted_on` its local date."""
+    """A reversed outcome whose row is to be credited. `reversed_at`: the instant (ms) of the reversal, and
+    `reversed_on` its local date."""
 
     outcome_key: str
-    accepted_at: int
-    accepted_on: str
+    reversed_at: int
+    reversed_on: str
     item: Item
 
 
@@ -37,7 +37,7 @@ def credit_rows(
     """Add a credit row to a draft for each reversed outcome, for what remains of its row. Nothing is credited if the
     invoice is void, or if nothing remains.
 
-    `reversed_` is in the order (accepted_at, outcome key). `at`: the server's clock in ms; `table`: the taxes of the
+    `reversed_` is in the order (reversed_at, outcome key). `at`: the server's clock in ms; `table`: the taxes of the
     draft if it were issued now. `through`: these are all reversals before this instant (ms) that were not credited yet.
     """
     credits_ = _credits(invoice, reversed_, at, table)
@@ -78,7 +78,7 @@ def _credits(invoice: Invoice, reversed_: Sequence[Reversed], at: int, table: Ta
     for one in reversed_:
         left = creditable(found.after, one.item, table)
         if not isinstance(left, Refusal) and left > _ZERO:
-            found.add(one.item, left, f"outcome reversed on {one.accepted_on}", one.accepted_at)
+            found.add(one.item, left, f"outcome reversed on {one.reversed_on}", one.reversed_at)
     return found
 
 

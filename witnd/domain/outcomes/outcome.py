@@ -48,6 +48,7 @@ class Outcome:
         "orders",
         "price",
         "processed_at",
+        "reversed_at",
         "reversed_by",
         "settles_at",
         "status",
@@ -76,6 +77,7 @@ class Outcome:
         self.settles_at = opened_at
         self.processed_at: int | None = None
         self.reversed_by: EntryId | None = None  # the entry of the event that reversed it
+        self.reversed_at: int | None = None  # its acceptance, or the repair if it waited for one
         self.status: Status = "OPEN"
         self.holds = False
         self.is_repaired = False  # on hold at its deadline, and settled after the repair
@@ -142,11 +144,6 @@ class Outcome:
             self.price = self.graded[place]
         self.processed_at = processed_at
 
-    @property
-    def reversed_at(self) -> int | None:
-        """The acceptance of the event that reversed it."""
-        return None if self.reversed_by is None else self.reversed_by[0]
-
     def can_be_reversed(self, action: str, accepted_at: int) -> bool:
         """Return whether an event reverses the outcome: it was confirmed and not reversed yet, the action is in its
         terms, and the window after the resolution is not over."""
@@ -158,11 +155,11 @@ class Outcome:
             and accepted_at < self.settles_at + self.contract.reversal_ms
         )
 
-    def reverse(self, entry: EntryId) -> None:
-        """Record the entry of the event that reverses the outcome."""
+    def reverse(self, entry: EntryId, at: int) -> None:
+        """Record the entry of the event that reverses the outcome, and the instant (ms) at which it does so."""
         assert self.status == "CONFIRMED", self
         assert self.reversed_by is None, self
-        self.reversed_by = entry
+        self.reversed_by, self.reversed_at = entry, at
 
     def __repr__(self) -> str:
         return f"<Outcome {self.key} {self.status} {self.events} events settles_at={self.settles_at}>"

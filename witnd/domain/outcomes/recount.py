@@ -68,6 +68,8 @@ class StoredOutcome(Protocol):
     def grade(self) -> int | None: ...
     @property
     def reversed_by(self) -> EntryId | None: ...
+    @property
+    def reversed_at(self) -> int | None: ...
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -235,7 +237,7 @@ def restore_outcome(key: str, found: StoredOutcome, contract: Contract, prices: 
     made.values = list(found.values)
     made.tally = found.tally
     made.is_repaired = found.is_repaired
-    made.reversed_by = found.reversed_by
+    made.reversed_by, made.reversed_at = found.reversed_by, found.reversed_at
     return made
 
 

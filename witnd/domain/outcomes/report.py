@@ -19,7 +19,7 @@ def deliveries(catalogue: Catalogue, outcome: Outcome, resolution: Resolution, l
 
 
 def reversal_deliveries(catalogue: Catalogue, outcome: Outcome, reversal: ReversalLine) -> FanOut | tuple[()]:
-    rules = catalogue.rules_for(outcome.contract.agent, REVERSED, reversal.accepted_at)
+    rules = catalogue.rules_for(outcome.contract.agent, REVERSED, reversal.at)
     if not rules:
         return ()
     facts = _line_facts(resolve(outcome)[1])

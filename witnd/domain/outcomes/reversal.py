@@ -25,7 +25,7 @@ class Reversal(Struct, frozen=True, kw_only=True):
 
 class ReversalLine(Struct, frozen=True, kw_only=True, tag_field="kind", tag="reversal"):
     """An entry of the stream of invoice lines. Its `resolved_at` and `repaired_at` are those of the line, and so name
-    the line's invoice."""
+    the line's invoice. `reversed_at`: the acceptance of the event `entry`, or the repair if it waited for one."""
 
     id: str
     line_id: str
@@ -46,17 +46,18 @@ class ReversalLine(Struct, frozen=True, kw_only=True, tag_field="kind", tag="rev
         return instant.parse(self.resolved_at if self.repaired_at is UNSET else self.repaired_at)
 
     @property
-    def accepted_at(self) -> int:
-        """The instant (ms) that determines how the line is corrected."""
+    def at(self) -> int:
+        """The instant (ms) of the reversal, which determines how the line is corrected."""
         return instant.parse(self.reversed_at)
 
 
 def reverse(outcome: Outcome) -> tuple[Reversal, ReversalLine]:
     """Return the reversal of an outcome, and the entry that corrects its line."""
     assert outcome.reversed_by is not None, outcome
+    assert outcome.reversed_at is not None, outcome
     ms, seq = outcome.reversed_by
     id_, line_id = derived_id("reversal", outcome.key), derived_id("line", outcome.key)
-    grade, entry, at = outcome.contract.grade_at(outcome.grade), f"{ms}-{seq}", instant.render(ms)
+    grade, entry, at = outcome.contract.grade_at(outcome.grade), f"{ms}-{seq}", instant.render(outcome.reversed_at)
     reversal = Reversal(
         id=id_,
         outcome_key=outcome.key,

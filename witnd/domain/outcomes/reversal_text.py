@@ -9,10 +9,15 @@ from witnd.domain.values import instant
 
 def reversal_sentence(outcome: Outcome, action: str, entry: str) -> str:
     """Return which event reversed the outcome, and when."""
+    assert outcome.reversed_by is not None, outcome
     assert outcome.reversed_at is not None, outcome
-    window = instant.render(outcome.settles_at + outcome.contract.reversal_ms)
-    at = instant.render(outcome.reversed_at)
-    return f"Reversed at {at} by `{action}` (event {entry}), before the window ended at {window}; it stays confirmed."
+    accepted = outcome.reversed_by[0]
+    at, window = instant.render(accepted), instant.render(outcome.settles_at + outcome.contract.reversal_ms)
+    said = f"Reversed at {at} by `{action}` (event {entry}), before the window ended at {window}; it stays confirmed."
+    if outcome.reversed_at == accepted:
+        return said
+    repaired = instant.render(outcome.reversed_at)
+    return f"{said} The outcome was on hold, so the reversal counts from the repair at {repaired}."
 
 
 NOTHING_LEFT: Final = "Nothing of its line remained to credit."

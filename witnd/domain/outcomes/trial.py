@@ -88,7 +88,7 @@ def run_trial(contract: Contract, events: Sequence[tuple[int, Event]], names: Na
         for number in range(late.index(True), len(events)):
             accepted_at, event = events[number]
             if outcome.can_be_reversed(event.action, accepted_at):
-                outcome.reverse((accepted_at, number))
+                outcome.reverse((accepted_at, number), accepted_at)
                 reversing = number
     # Without events there is no outcome that has evaluated the condition.
     holds = outcome.holds if history else contract.rule.holds(outcome.counts, outcome.values)

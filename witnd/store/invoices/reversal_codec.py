@@ -15,22 +15,19 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class StoredReversal(Struct, frozen=True):
-    """A reversal of an outcome on an invoice: the id of the reversing event, and the line's place (ms)."""
+    """A reversal of an outcome on an invoice: the id of the reversing event, the line's place (ms), and the instant
+    (ms) of the reversal."""
 
     entry: str
     billed_at: int
-
-    @property
-    def accepted_at(self) -> int:
-        """The instant (ms) of the reversing event."""
-        return int(self.entry.partition("-")[0])
+    reversed_at: int
 
 
 _decode: Final = msgspec.json.Decoder(StoredReversal).decode
 
 
 def encode_reversal(line: ReversalLine) -> bytes:
-    return _encode(StoredReversal(line.entry, line.billed_at))
+    return _encode(StoredReversal(line.entry, line.billed_at, line.at))
 
 
 def decode_reversals(id_: str, fields: Mapping[bytes, bytes]) -> dict[str, StoredReversal]:
@@ -43,4 +40,4 @@ def decode_reversals(id_: str, fields: Mapping[bytes, bytes]) -> dict[str, Store
 
 def reversed_in_period(invoice: Invoice, reversals: Mapping[str, StoredReversal]) -> dict[str, int]:
     """Return the outcomes that were reversed before the end of the period, with the instants (ms)."""
-    return {key: one.accepted_at for key, one in reversals.items() if one.accepted_at < invoice.end}
+    return {key: one.reversed_at for key, one in reversals.items() if one.reversed_at < invoice.end}

@@ -22,7 +22,7 @@ class PendingReversal(NamedTuple):
     """A reversal that is not credited yet, by its instant (ms) and the row of its outcome."""
 
     outcome_key: str
-    accepted_at: int
+    reversed_at: int
     row: Row
 
 

@@ -48,9 +48,10 @@ def hydrate(
     actor.tally = stored.tally
     actor.is_repaired = stored.is_repaired
     actor.marks = Marks(b"".join(map(mark_of, history))) if history else None
-    actor.reversal, actor.reversed_by = stored.reversal, None
+    actor.reversal = stored.reversal
+    actor.reversed_by = actor.reversed_at = None
     if stored.reversal:
-        actor.reversed_by = stored.reversed_by
+        actor.reversed_by, actor.reversed_at = stored.reversed_by, stored.reversed_at
         actor.add_marks(mark_of(stored.reversal))
     actor.slot = None
     actor.tail = stored.tail

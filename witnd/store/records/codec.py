@@ -97,6 +97,11 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
         return decode_history(self.reversal).entry if self.reversal else None
 
     @property
+    def reversed_at(self) -> int | None:
+        """The instant (ms) at which that event reversed it."""
+        return decode_history(self.reversal).begins_at if self.reversal else None
+
+    @property
     def indexed_deadline(self) -> int:
         return self.settles_at - self.lag
 
